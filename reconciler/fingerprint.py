@@ -1,0 +1,86 @@
+"""The canonical form of a spec, field by field, and what follows from a change of each. Pure.
+
+`fields` flattens a Spec into field path → JSON-able value; a field that is unset is left out. `fingerprint` is
+SHA-256 over those fields that force replacement, with a version in front: it stands on containers as a label.
+`digests` are what the state keeps instead of values: one salted hash a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
+
+from .model import Service
+
+VERSION = "h1"
+Class = Literal["record", "scale", "in-place", "replace"]
+
+_CLASS: dict[str, Class] = {
+    "meta": "record",
+    "update": "record",
+    "pull_policy": "record",
+    "depends_on": "record",
+    "replicas": "scale",
+    "memory": "in-place",
+    "cpus": "in-place",
+    "restart": "in-place",
+}
+
+
+def field_class(path: str) -> Class:
+    """What a change of the field at this path asks for; anything not named here forces replacement."""
+    return _CLASS.get(path.split(".", 1)[0], "replace")
+
+
+def fields(service: Service) -> dict[str, Any]:
+    """Field path → canonical value, for every field that is set."""
+    spec = service.spec
+    flat: dict[str, Any] = {
+        "meta.description": service.description or None,
+        "meta.labels": dict(sorted(service.labels.items())) or None,
+        "image": spec.image,
+        "pull_policy": spec.pull_policy,
+        "replicas": spec.replicas,
+        "memory": spec.memory,
+        "cpus": spec.cpus,
+        "entrypoint": spec.entrypoint,
+        "command": spec.command,
+        "ports": [asdict(port) for port in spec.ports] or None,
+        "healthcheck": asdict(spec.healthcheck) if spec.healthcheck else None,
+        "depends_on": [[str(d.ref), d.condition] for d in spec.depends_on] or None,
+        "restart": spec.restart,
+        "stop_signal": spec.stop_signal,
+        "stop_grace_period": spec.stop_grace_period,
+        "update": asdict(spec.update),
+    }
+    flat |= {f"env.{name}": value for name, value in spec.env or ()}
+    flat |= {f"volumes.{m.target}": [m.kind, m.source, m.read_only] for m in spec.mounts}
+    return {path: value for path, value in flat.items() if value is not None}
+
+
+def fingerprint(service: Service) -> str:
+    forcing = {path: value for path, value in fields(service).items() if field_class(path) == "replace"}
+    return f"{VERSION}:{hashlib.sha256(_canonical(forcing)).hexdigest()}"
+
+
+def digests(service: Service, salt: str) -> Mapping[str, str]:
+    """One salted hash a field. The salt is the revision's id, so that equal values of two revisions differ."""
+    return {
+        path: hashlib.sha256(salt.encode() + b"\0" + path.encode() + b"\0" + _canonical(value)).hexdigest()[:32]
+        for path, value in fields(service).items()
+    }
+
+
+def changed_fields(service: Service, recorded: Mapping[str, str], salt: str) -> list[str]:
+    """Paths whose resolved value is not the recorded one, sorted; set, unset and changed alike."""
+    now = digests(service, salt)
+    return sorted(path for path in now.keys() | recorded.keys() if now.get(path) != recorded.get(path))
+
+
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

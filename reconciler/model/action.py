@@ -1,0 +1,109 @@
+"""What is to be done and why: causes, actions, the plan, and what came of each action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .desired import EMPTY, Namespace, Place, Problem, Ref, Service
+from .observed import Container
+from .recorded import RecordedContainer, RecordedNamespace, RecordedService
+
+Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
+Origin = Literal["author", "drift", "adoption"]
+Impact = Literal["none", "in-place", "rolling", "downtime", "removal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason for an action. `old` and `new` are shown as written; `at` is where the new value stands."""
+
+    field: str
+    old: str = ""
+    new: str = ""
+    at: Place | None = None
+
+    def __str__(self) -> str:
+        if self.old and self.new:
+            return f"{self.field} {self.old} → {self.new}"
+        if self.new:
+            return f"{self.field} {self.new}"
+        return f"{self.field} {self.old} → unset" if self.old else self.field
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A container of ours as observed, beside what we recorded of it."""
+
+    seen: Container
+    recorded: RecordedContainer
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One object, one verb, and every fact needed to carry it out without asking again.
+
+    `after` are the objects whose actions must have succeeded before this one may start. `replaces` says that the
+    running replicas belong to another generation than `service`; `resizes` that live ones are to be updated in
+    place; `base` is the generation (see Revision.base) that a replica must have to be kept, "" when none may be.
+    """
+
+    verb: Verb
+    ref: Ref
+    origin: Origin = "author"
+    causes: tuple[Cause, ...] = ()
+    impact: Impact = "none"
+    after: tuple[Ref, ...] = ()
+    service: Service | None = None
+    namespace: Namespace | None = None
+    recorded: RecordedService | None = None
+    recorded_namespace: RecordedNamespace | None = None
+    replicas: tuple[Replica, ...] = ()
+    candidates: tuple[Container, ...] = ()  # to be adopted
+    network: str = ""  # id of the namespace's network, "" before it exists
+    volumes: tuple[str, ...] = ()  # engine names of the volumes to be there
+    fingerprint: str = ""
+    digests: Mapping[str, str] = EMPTY
+    base: str = ""
+    resizes: bool = False
+    image_id: str = ""  # "" when the image is not here yet
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Why part of the plan may not be carried out as it is, and the way out."""
+
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner"]
+    message: str
+    refs: tuple[Ref, ...] = ()
+    confirm: str = ""  # the hash that confirms exactly this list
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything to be done for one source, in an order that respects `Action.after`."""
+
+    source: str
+    actions: tuple[Action, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    guards: tuple[Guard, ...] = ()
+    objects: int = 0  # objects in the source
+    selected: int = 0  # objects that this plan was asked to act on
+
+    @property
+    def changes(self) -> bool:
+        return any(action.verb != "held" for action in self.actions)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one action. `code` is the exit code it stands for, 0 when it succeeded."""
+
+    ref: Ref
+    verb: Verb
+    result: Literal["done", "failed", "blocked", "interrupted", "refused-in-place", "held"]
+    message: str = ""
+    code: int = 0
+    logs: tuple[str, ...] = field(default=())
+    seconds: float = 0.0

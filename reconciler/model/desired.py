@@ -1,0 +1,205 @@
+"""What the manifests say: places, problems, and the canonical form of namespaces and services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["namespace", "service"]
+Condition = Literal["started", "healthy", "completed"]
+Order = Literal["auto", "start-first", "stop-first"]
+OnFailure = Literal["rollback", "stop"]
+PullPolicy = Literal["missing", "always", "never"]
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+class Place(NamedTuple):
+    """Where something is written. `file` is relative to the source; line and column count from 1."""
+
+    file: str
+    line: int = 1
+    col: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}"
+
+
+class Ref(NamedTuple):
+    """The identity of an object. A namespace's own ref has an empty `name`."""
+
+    namespace: str
+    name: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        return "service" if self.name else "namespace"
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.name else self.namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one manifest.
+
+    `path` is the field ("spec.memory"), `code` the name the API reference gives to this kind of error,
+    `ref` the object that is held back because of it (None when not even that could be read).
+    """
+
+    place: Place
+    path: str
+    message: str
+    code: str = "BAD_PARAMETER"
+    ref: Ref | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class Healthcheck:
+    """Durations in nanoseconds, as the Docker API wants them; None leaves the image's or the engine's own.
+
+    `test` begins with CMD, CMD-SHELL or NONE (which turns the image's check off).
+    """
+
+    test: tuple[str, ...] | None = None
+    interval: int | None = None
+    timeout: int | None = None
+    start_period: int | None = None
+    retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Port:
+    """`external` None asks the engine for any free port of the host. `host_ip` "" is every address."""
+
+    internal: int
+    protocol: str = "tcp"
+    external: int | None = None
+    host_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Mount:
+    """One mount, named by its target.
+
+    `source` is the volume's name within its namespace (kind "volume"), or the SHA-256 of the content
+    (kind "bind": files from inside the source are mounted from a snapshot of that content).
+    """
+
+    target: str
+    kind: Literal["volume", "bind"]
+    source: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Dependency:
+    ref: Ref
+    condition: Condition = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """How a new revision is rolled out. Durations in nanoseconds; None means the default of the situation."""
+
+    order: Order = "auto"
+    parallelism: int = 1
+    min_ready: int | None = None
+    timeout: int | None = None
+    on_failure: OnFailure = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A service's canonical spec: defaults filled, variables resolved, units normalised, sets sorted.
+
+    It holds resolved values, so it lives in memory only and is never stored or printed.
+    """
+
+    image: str  # a full reference: docker.io/library/redis:7.0
+    pull_policy: PullPolicy = "missing"
+    replicas: int = 1
+    memory: int | None = None  # bytes
+    cpus: int | None = None  # billionths of a CPU
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    env: tuple[tuple[str, str], ...] | None = None  # sorted by name
+    ports: tuple[Port, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    healthcheck: Healthcheck | None = None
+    depends_on: tuple[Dependency, ...] = ()
+    restart: str = "unless-stopped"  # no | always | unless-stopped | on-failure | on-failure:N
+    stop_signal: str | None = None
+    stop_grace_period: int = 10_000_000_000  # nanoseconds
+    update: Update = Update()
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as wanted.
+
+    `written` is the manifest's spec as its author wrote it (variables unresolved), JSON-able; `shown` and `places`
+    are keyed by canonical field path ("image", "env.LOG_LEVEL", "ports", "volumes./data", "meta.description"):
+    how the value was written, for people, and where. `files` maps the digest of each bind's content to the path
+    it was read from, relative to the source.
+    """
+
+    ref: Ref
+    spec: Spec
+    description: str = ""
+    labels: Mapping[str, str] = EMPTY
+    place: Place = Place("")
+    written: Mapping[str, Any] = EMPTY
+    shown: Mapping[str, str] = EMPTY
+    places: Mapping[str, Place] = EMPTY
+    files: Mapping[str, str] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace as wanted: one network, and the services in it."""
+
+    ref: Ref
+    description: str = ""
+    labels: Mapping[str, str] = EMPTY
+    place: Place = Place("")
+    places: Mapping[str, Place] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBudget:
+    """How many services one source may lose in ten minutes without a confirmation: the larger of the two."""
+
+    count: int = 2
+    percent: int = 20
+
+    def allows(self, services: int) -> int:
+        return max(self.count, services * self.percent // 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """Everything a source says, read as a whole.
+
+    Objects that have a problem are not in `namespaces` or `services`; `mentioned` still names them, so that
+    nobody takes "could not be read" for "was removed". `complete` is False when some file could not even be
+    understood far enough to know which objects it declares: then nothing may be removed.
+    `selected` are the objects that a path or `-f` asks to act on; None is all of them.
+    `additive` (with `-f`): nothing is removed because it is not mentioned.
+    """
+
+    source: str
+    root: str = ""
+    namespaces: Mapping[str, Namespace] = EMPTY
+    services: Mapping[Ref, Service] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    mentioned: frozenset[Ref] = frozenset()
+    complete: bool = True
+    budget: DeleteBudget = DeleteBudget()
+    selected: frozenset[Ref] | None = None
+    additive: bool = False

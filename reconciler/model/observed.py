@@ -1,0 +1,89 @@
+"""What the engine shows now, translated once and read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .desired import EMPTY, Port, Ref
+
+ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+Health = Literal["none", "starting", "healthy", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container that carries our labels. Whether it is ours, only the state can say.
+
+    `networks` are ids of the networks it is joined to; `projection` is the part of `inspect` that a human or a
+    tool can change on a live container (resources, restart policy, name, networks), in a stable form.
+    Times are the engine's own strings, "" where it has none. `stop_grace` is in nanoseconds.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    state: ContainerState
+    health: Health = "none"
+    exit_code: int = 0
+    error: str = ""
+    restarts: int = 0
+    restart_policy: str = "no"
+    image: str = ""
+    image_id: str = ""
+    created: str = ""
+    started: str = ""
+    finished: str = ""
+    stop_grace: int = 10_000_000_000
+    networks: tuple[str, ...] = ()
+    ports: tuple[Port, ...] = ()
+    projection: Mapping[str, Any] = EMPTY
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(self.labels.get("lb.namespace", ""), self.labels.get("lb.service", ""))
+
+    @property
+    def number(self) -> int:
+        text = self.labels.get("lb.replica", "")
+        return int(text) if text.isdigit() else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    id: str
+    name: str
+    labels: Mapping[str, str] = EMPTY
+    subnets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    name: str
+    labels: Mapping[str, str] = EMPTY
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """Which engine this is. `local` is False when the lock on this host does not reach it."""
+
+    id: str
+    root: str  # DockerRootDir
+    endpoint: str
+    api_version: str
+    version: str = ""
+    local: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at the engine. `images` maps every full reference that the engine has to its image id."""
+
+    engine: EngineInfo
+    at: str
+    containers: tuple[Container, ...] = ()
+    networks: tuple[Network, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    images: Mapping[str, str] = EMPTY

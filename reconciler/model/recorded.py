@@ -1,0 +1,141 @@
+"""What we last applied and what came of it: the rows of the state, as values.
+
+Nothing here holds a resolved variable: a revision remembers its spec as written, and a salted digest of each
+resolved field, so that a change can be seen without the value being kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .desired import EMPTY, Dependency, Place, Ref
+
+RevisionStatus = Literal["pending", "current", "superseded", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A numbered spec with its parent (`spec[].meta` of the API reference).
+
+    `base` is the id of the revision whose containers this one can run on: its own when it replaced them, its
+    parent's when it changed them in place. `digests` are keyed by field path; a field that is unset has none.
+    Times are RFC 3339 with nanoseconds.
+    """
+
+    id: str
+    ref: Ref
+    number: int
+    parent: str
+    base: str
+    status: RevisionStatus
+    created: str
+    updated: str
+    fingerprint: str  # "h1:<64 hex>", over what forces replacement
+    image: str  # as written
+    image_id: str  # sha256:...
+    replicas: int
+    memory: int | None  # bytes
+    written: Mapping[str, Any] = EMPTY
+    shown: Mapping[str, str] = EMPTY
+    digests: Mapping[str, str] = EMPTY
+    cause: str = ""  # why it failed
+    logs: tuple[str, ...] = ()  # last lines of the replica that failed
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedContainer:
+    """A container that we created or adopted. `projection` is what `inspect` showed right after our last change."""
+
+    id: str
+    ref: Ref
+    number: int
+    attempt: int
+    name: str
+    revision: str  # id of the revision that it runs
+    base: str  # that revision's base
+    projection: Mapping[str, Any] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedNamespace:
+    """`network` is the id of the namespace's network, "" before it exists."""
+
+    ref: Ref
+    source: str
+    place: Place
+    description: str
+    labels: Mapping[str, str]
+    created: str
+    updated: str
+    network: str = ""
+    digests: Mapping[str, str] = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedService:
+    """`current` is the last good revision; `failed` the latest one when it failed; `pending` one being rolled out."""
+
+    ref: Ref
+    source: str
+    place: Place
+    description: str
+    labels: Mapping[str, str]
+    created: str
+    updated: str
+    depends_on: tuple[Dependency, ...] = ()
+    current: Revision | None = None
+    failed: Revision | None = None
+    pending: Revision | None = None
+    containers: tuple[RecordedContainer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVolume:
+    """A named volume of ours. Volumes outlive their services and namespaces."""
+
+    name: str  # the engine's name: lb.<namespace>.<volume>
+    namespace: str
+    created: str  # the engine's CreatedAt, which tells it from a later one of the same name
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIntent:
+    """A step that was begun and whose outcome is not known: the process died in between."""
+
+    nonce: str
+    step: str  # the step's verb: create, start, network, volume, ...
+    ref: Ref
+    number: int
+    attempt: int
+    revision: str
+    target: str  # the id or name that it was about
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """All that the state remembers of one engine, every source included."""
+
+    namespaces: Mapping[str, RecordedNamespace] = EMPTY
+    services: Mapping[Ref, RecordedService] = field(default_factory=dict)
+    volumes: Mapping[str, RecordedVolume] = EMPTY
+    intents: tuple[OpenIntent, ...] = ()
+    removed_lately: Mapping[str, int] = EMPTY  # source -> services removed in the last ten minutes
+    held_services: Mapping[str, int] = EMPTY  # source -> services it had ten minutes ago (budget's base)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What happened, once: the entry of `activity` in the API. Repeats raise `count` and `updated`."""
+
+    id: str
+    created: str
+    namespace: str
+    service: str
+    type: Literal["normal", "warning"]
+    reason: str
+    message: str
+    revision: str = ""
+    commit: str = ""
+    count: int = 1

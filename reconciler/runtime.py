@@ -1,0 +1,113 @@
+"""What any runtime promises, and the names and labels it stamps.
+
+A runtime observes, and carries out one action at a time, each mutating step of it written ahead through the
+journal that the caller hands in; so no runtime knows the store. The caller may repeat any action at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from threading import Event
+from typing import Any, Literal, Protocol
+
+from .model import EMPTY, Action, EngineInfo, Observed, Outcome, Ref, Revision
+
+LABEL_NAMESPACE = "lb.namespace"
+LABEL_SERVICE = "lb.service"
+LABEL_REPLICA = "lb.replica"
+LABEL_REVISION = "lb.revision"
+LABEL_FINGERPRINT = "lb.fingerprint"
+LABEL_SOURCE = "lb.source"
+LABEL_INTENT = "lb.intent"
+LABEL_STATE = "lb.state"  # on the marker volume: which state folder manages this engine
+
+StepVerb = Literal[
+    "network", "volume", "pull", "create", "connect", "start", "stop", "remove", "update", "unpause", "rename",
+    "pin", "remove-network",
+]
+
+
+def network_name(namespace: str) -> str:
+    return f"lb.{namespace}"
+
+
+def volume_name(namespace: str, volume: str) -> str:
+    return f"lb.{namespace}.{volume}"
+
+
+def container_name(ref: Ref, number: int, attempt: int) -> str:
+    """Injective, because neither namespaces nor services may contain a dot."""
+    return f"{ref.namespace}.{ref.name}.{number}-{attempt}"
+
+
+def aliases(ref: Ref) -> tuple[str, str]:
+    """The DNS names of a service inside its namespace's network."""
+    return ref.name, f"{ref.name}.{ref.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A step that has been written ahead: its nonce is stamped as `lb.intent` on what the step creates."""
+
+    nonce: str
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a step left in the engine, to be recorded with its outcome.
+
+    `kind` says which record changes: a container was created or changed (`projection` is its inspect projection
+    now) or is gone; a network or volume exists (`id`) or is gone; or nothing needs recording ("none").
+    """
+
+    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume"] = "none"
+    id: str = ""
+    name: str = ""
+    number: int = 0
+    attempt: int = 0
+    created: str = ""
+    projection: Mapping[str, Any] = EMPTY
+
+
+class Journal(Protocol):
+    """The door through which a runtime writes ahead. `revision` is what the action brings about (None for
+    namespaces and removals). Both calls are durable when they return.
+
+    Raises StateError when the state can't be written and LockedError when the lock was lost: the step must
+    then not be made.
+    """
+
+    revision: Revision | None
+    source: str
+
+    def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent: ...
+    def end(self, intent: Intent, effect: Effect) -> None: ...
+    def image(self, image_id: str) -> None:
+        """The image that the revision's reference was resolved to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One line of live progress: a phase of one object ("pulling", "waiting for health") and its detail."""
+
+    ref: Ref
+    phase: str
+    detail: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+class Runtime(Protocol):
+    """Raises EngineUnreachable when no engine answers; nothing else escapes `perform` but StateError and
+    LockedError: what went wrong with an action is its Outcome."""
+
+    def info(self) -> EngineInfo: ...
+    def observe(self) -> Observed: ...
+    def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
+    def logs(self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+             ) -> Iterator[tuple[str, bytes]]:
+        """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""
+    def close(self) -> None: ...
