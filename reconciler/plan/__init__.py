@@ -1,0 +1,111 @@
+"""Desired + Recorded + Observed become a Plan; each action says why. Pure.
+
+desired against recorded is the author's change and the only source of removals; recorded against observed is
+drift; observed without recorded is a candidate for adoption, or foreign and never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..model import EMPTY, Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
+from . import guards, namespaces, removals, services
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the person has already answered: adoption, and the hash of a list of removals.
+
+    `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason.
+    """
+
+    adopt: bool = False
+    confirm: str = ""
+    not_in_place: Mapping[Ref, str] = EMPTY
+
+
+def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers | None = None) -> Plan:
+    answers = answers or Answers()
+    owned, problems = _owned(desired, recorded)
+    actions: list[Action] = []
+    found: list[Guard] = []
+    strangers = _strangers(recorded, observed)
+    for name in sorted(owned.namespaces):
+        namespace = owned.namespaces[name]
+        if _selected(owned, namespace.ref) or _holds_selected(owned, name):
+            action, guard = namespaces.decide(namespace, recorded, observed, answers.adopt)
+            actions += [action] if action else []
+            found += [guard] if guard else []
+    blocked = {ref for guard in found for ref in guard.refs}
+    for ref in services.in_order(owned.services):
+        if not _selected(owned, ref):
+            continue
+        decided = services.decide(
+            services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ())),
+            answers.not_in_place.get(ref, ""),
+            answers.adopt,
+        )
+        found += [decided.guard] if decided.guard else []
+        if decided.action and Ref(ref.namespace) not in blocked:
+            actions.append(decided.action)
+    gone = removals.decide(owned, recorded, observed)
+    found += guards.for_removals(owned, recorded, gone, problems, answers.confirm)
+    return Plan(
+        source=desired.source,
+        actions=tuple(services.link(actions) + gone),
+        problems=problems,
+        guards=tuple(found),
+        objects=len(desired.namespaces) + len(desired.services),
+        selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
+    )
+
+
+def allowed(plan: Plan) -> Plan:
+    """The plan without the actions that a guard holds back."""
+    held = {ref for guard in plan.guards for ref in guard.refs}
+    actions = tuple(a for a in plan.actions if a.ref not in held)
+    return Plan(plan.source, actions, plan.problems, plan.guards, plan.objects, plan.selected)
+
+
+def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem, ...]]:
+    """The desired objects without those that another source owns, and all problems."""
+    problems = list(desired.problems)
+    spaces, wanted = dict(desired.namespaces), dict(desired.services)
+    for name, namespace in desired.namespaces.items():
+        theirs = recorded.namespaces.get(name)
+        if theirs and theirs.source != desired.source:
+            message = f"namespace {name} belongs to source {theirs.source} ({theirs.place.file}); use another name"
+            problems.append(Problem(namespace.place, "meta.name", message, "NAME_NOT_UNIQUE", namespace.ref))
+            del spaces[name]
+    for ref, service in desired.services.items():
+        other = recorded.services.get(ref)
+        if other and other.source != desired.source:
+            message = f"service {ref} belongs to source {other.source} ({other.place.file}); use another name"
+            problems.append(Problem(service.place, "meta.name", message, "NAME_NOT_UNIQUE", ref))
+            del wanted[ref]
+        elif ref.namespace not in spaces:
+            del wanted[ref]
+    kept = Desired(
+        desired.source, desired.root, spaces, wanted, tuple(problems), desired.mentioned, desired.complete,
+        desired.budget, desired.selected, desired.additive,
+    )
+    return kept, tuple(problems)
+
+
+def _selected(desired: Desired, ref: Ref) -> bool:
+    return desired.selected is None or ref in desired.selected
+
+
+def _holds_selected(desired: Desired, namespace: str) -> bool:
+    return any(ref.namespace == namespace for ref in desired.selected or ())
+
+
+def _strangers(recorded: Recorded, observed: Observed) -> dict[Ref, tuple[Container, ...]]:
+    """Containers that carry a service's labels and are not in the state: candidates, or copies by someone else."""
+    ours = {c.id for service in recorded.services.values() for c in service.containers}
+    found: dict[Ref, tuple[Container, ...]] = {}
+    for container in observed.containers:
+        if container.id not in ours:
+            found[container.ref] = (*found.get(container.ref, ()), container)
+    return found

@@ -1,0 +1,49 @@
+"""What must be confirmed by a person before it happens. Pure: a destructive choice is data, the CLI asks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from ..model import Action, Desired, Guard, Problem, Recorded
+
+
+def for_removals(
+    desired: Desired, recorded: Recorded, gone: Sequence[Action], problems: Sequence[Problem], confirm: str
+) -> list[Guard]:
+    """The guards over all removals of this plan; each names the removals it holds back."""
+    if not gone:
+        return []
+    refs = tuple(action.ref for action in gone)
+    found: list[Guard] = []
+    if problems or not desired.complete:
+        message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
+        found.append(Guard("incomplete", message, refs))
+    services = [action for action in gone if action.ref.name]
+    lately = recorded.removed_lately.get(desired.source, 0)
+    owned = sum(1 for service in recorded.services.values() if service.source == desired.source)
+    before = max(recorded.held_services.get(desired.source, 0), owned)
+    budget = desired.budget.allows(before)
+    all_of_them = owned >= 2 and len(services) == owned
+    if services and (all_of_them or len(services) + lately > budget):
+        key = confirmation(gone)
+        if confirm != key:
+            what = f"all {owned} services" if all_of_them else f"{len(services)} of {owned} services"
+            also = f", {lately} more in the last ten minutes" if lately else ""
+            message = (
+                f"{what} of this source would be removed{also} (budget {budget}): {_names(services)}. "
+                f"If that is meant, confirm exactly this list with --confirm-deletes {key}"
+            )
+            found.append(Guard("mass-delete", message, refs, key))
+    return found
+
+
+def confirmation(gone: Sequence[Action]) -> str:
+    """A hash bound to exactly these objects and the containers that they have now."""
+    lines = sorted(f"{a.ref} {' '.join(sorted(r.seen.id for r in a.replicas))}" for a in gone)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def _names(actions: Sequence[Action]) -> str:
+    names = [str(action.ref) for action in actions]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

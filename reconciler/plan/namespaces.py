@@ -1,0 +1,58 @@
+"""What one namespace needs: its network, and the record of its description and labels. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..model import Action, Cause, Guard, Namespace, Network, Observed, Recorded, RecordedNamespace, Ref
+from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE, network_name
+
+
+def decide(
+    namespace: Namespace, recorded: Recorded, observed: Observed, adopt: bool
+) -> tuple[Action | None, Guard | None]:
+    ref = namespace.ref
+    known = recorded.namespaces.get(ref.namespace)
+    if known and known.network and any(net.id == known.network for net in observed.networks):
+        return _recorded_change(namespace, known), None
+    holder = next((net for net in observed.networks if net.name == network_name(ref.namespace)), None)
+    if holder is None:
+        if known and known.network:
+            causes = (Cause(f"network {network_name(ref.namespace)} is gone"),)
+            return Action("heal", ref, "drift", causes, namespace=namespace, recorded_namespace=known), None
+        causes = (Cause("new namespace", at=namespace.place),)
+        return Action("create", ref, "author", causes, namespace=namespace, recorded_namespace=known), None
+    return _adoption(namespace, holder, known, adopt)
+
+
+def _adoption(
+    namespace: Namespace, holder: Network, known: RecordedNamespace | None, adopt: bool
+) -> tuple[Action | None, Guard | None]:
+    ref = namespace.ref
+    if holder.labels.get(LABEL_NAMESPACE) != ref.namespace or LABEL_SERVICE in holder.labels:
+        message = f"network {holder.name} exists and was not made by lb: remove it, or name the namespace otherwise"
+        return None, Guard("conflict", message, (ref,))
+    causes = (Cause(f"network {holder.name} carries our labels and is not recorded"),)
+    action = Action("adopt", ref, "adoption", causes, namespace=namespace, recorded_namespace=known, network=holder.id)
+    if adopt:
+        return action, None
+    message = f"namespace {ref} was made by lb under a state that is gone: take it over with --adopt"
+    return action, Guard("adoption", message, (ref,))
+
+
+def _recorded_change(namespace: Namespace, known: RecordedNamespace) -> Action | None:
+    causes: list[Cause] = []
+    if namespace.description != known.description:
+        at = namespace.places.get("meta.description", namespace.place)
+        causes.append(Cause("meta.description", known.description, namespace.description, at))
+    if dict(namespace.labels) != dict(known.labels):
+        at = namespace.places.get("meta.labels", namespace.place)
+        causes.append(Cause("meta.labels", _labels(known.labels), _labels(namespace.labels), at))
+    if not causes:
+        return None
+    return Action("record", Ref(namespace.ref.namespace), "author", tuple(causes), namespace=namespace,
+                  recorded_namespace=known, network=known.network)  # fmt: skip
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{k}={v}" for k, v in sorted(labels.items()))

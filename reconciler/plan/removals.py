@@ -1,0 +1,47 @@
+"""What is recorded for this source and no longer mentioned in it. Pure.
+
+A removal follows only from desired against recorded, read as a whole: an object whose manifest could not be
+understood is still mentioned. Services go before what they depend on, a namespace goes last; volumes stay.
+"""
+
+from __future__ import annotations
+
+from ..model import Action, Cause, Desired, Observed, Recorded, Ref
+from .services import replicas_of
+
+
+def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Action]:
+    if desired.additive or desired.selected is not None:
+        return []
+    gone = [
+        service
+        for ref, service in recorded.services.items()
+        if service.source == desired.source and ref not in desired.mentioned
+    ]
+    refs = {service.ref for service in gone}
+    found: list[Action] = []
+    for service in sorted(gone, key=lambda s: s.ref):
+        dependents = tuple(s.ref for s in gone if any(d.ref == service.ref for d in s.depends_on))
+        found.append(
+            Action(
+                "remove",
+                service.ref,
+                causes=(Cause(f"no longer in the source (was in {service.place.file})"),),
+                impact="removal",
+                after=dependents,
+                recorded=service,
+                replicas=replicas_of(service, observed),
+            )
+        )
+    for name, namespace in sorted(recorded.namespaces.items()):
+        if namespace.source != desired.source or Ref(name) in desired.mentioned:
+            continue
+        inside = [ref for ref in recorded.services if ref.namespace == name]
+        if any(ref not in refs for ref in inside):
+            continue  # still mentioned by a service, or another source lives in it
+        causes = (Cause(f"no longer in the source (was in {namespace.place.file})"),)
+        found.append(
+            Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
+                   recorded_namespace=namespace, network=namespace.network)
+        )  # fmt: skip
+    return found

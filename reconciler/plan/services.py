@@ -1,0 +1,238 @@
+"""What one service needs, and why. Pure.
+
+Only here is a change given its class: record, scale, in place, replace. Everything else follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from .. import drift, fingerprint, rollout
+from ..model import (
+    Action,
+    Cause,
+    Container,
+    Guard,
+    Impact,
+    Observed,
+    Place,
+    Recorded,
+    RecordedService,
+    Ref,
+    Replica,
+    Revision,
+    Service,
+)
+from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, volume_name
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All that bears on one service: what is wanted, recorded, observed, and containers that only look like its."""
+
+    service: Service
+    recorded: Recorded
+    observed: Observed
+    strangers: tuple[Container, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    action: Action | None = None
+    guard: Guard | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The author's change: the causes of each class."""
+
+    record: tuple[Cause, ...] = ()
+    scale: tuple[Cause, ...] = ()
+    in_place: tuple[Cause, ...] = ()
+    replace: tuple[Cause, ...] = ()
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        return self.replace + self.in_place + self.scale + self.record
+
+
+def decide(look: Look, refused: str, adopt: bool) -> Decision:
+    """The action for one service, None when nothing is to be done. `refused` is why it can't be changed in place."""
+    service, ref = look.service, look.service.ref
+    known = look.recorded.services.get(ref)
+    replicas = replicas_of(known, look.observed) if known else ()
+    base = Action(
+        "create",
+        ref,
+        service=service,
+        recorded=known,
+        replicas=replicas,
+        network=_network(look),
+        volumes=tuple(volume_name(ref.namespace, m.source) for m in service.spec.mounts if m.kind == "volume"),
+        fingerprint=fingerprint.fingerprint(service),
+        image_id=look.observed.images.get(service.spec.image, ""),
+    )
+    if known is None and look.strangers:
+        return _adoption(base, look, adopt)
+    if known and known.failed and _same(service, known.failed) and _same_image(base, known.failed):
+        return Decision(_held(base, known.failed))
+    if known is None or known.current is None:
+        causes = (Cause("new service", at=service.place),)
+        return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
+    return Decision(_change(base, known, known.current, refused))
+
+
+def replicas_of(known: RecordedService, observed: Observed) -> tuple[Replica, ...]:
+    """The live containers of a recorded service. Ours by recorded id: a renamed one stays ours, a copy is not."""
+    seen = {container.id: container for container in observed.containers}
+    return tuple(Replica(seen[c.id], c) for c in known.containers if c.id in seen)
+
+
+def in_order(services: Mapping[Ref, Service]) -> list[Ref]:
+    """Dependencies before their dependents, otherwise by name. Cycles were refused by validation."""
+    done: dict[Ref, None] = {}
+
+    def visit(ref: Ref) -> None:
+        if ref in done or ref not in services:
+            return
+        for dependency in services[ref].spec.depends_on:
+            visit(dependency.ref)
+        done[ref] = None
+
+    for ref in sorted(services):
+        visit(ref)
+    return list(done)
+
+
+def link(actions: Sequence[Action]) -> list[Action]:
+    """Each action with the actions that must succeed before it: its namespace's, and its dependencies'."""
+    active = {a.ref for a in actions if a.verb != "record"}
+    linked: list[Action] = []
+    for action in actions:
+        needs = {Ref(action.ref.namespace)} if action.ref.name else set()
+        if action.service and action.verb not in ("record", "adopt"):
+            needs |= {d.ref for d in action.service.spec.depends_on}
+        linked.append(replace(action, after=tuple(sorted(needs & active))))
+    return linked
+
+
+def _network(look: Look) -> str:
+    namespace = look.recorded.namespaces.get(look.service.ref.namespace)
+    live = {network.id for network in look.observed.networks}
+    return namespace.network if namespace and namespace.network in live else ""
+
+
+def _adoption(base: Action, look: Look, adopt: bool) -> Decision:
+    names = ", ".join(sorted(c.name for c in look.strangers))
+    source = {c.labels.get(LABEL_SOURCE, "") for c in look.strangers}
+    matching = all(c.labels.get(LABEL_FINGERPRINT) == base.fingerprint for c in look.strangers)
+    numbers = [c.number for c in look.strangers]
+    if not matching or len(set(numbers)) != len(numbers) or 0 in numbers:
+        message = (
+            f"{names} carry the labels of {base.ref} (source {', '.join(sorted(source))}), are not in the state and "
+            f"do not match its manifest: apply the manifest that made them with --adopt, or remove them by hand"
+        )
+        return Decision(guard=Guard("conflict", message, (base.ref,)))
+    causes = (Cause(f"{names} run what the manifest says and are not recorded"),)
+    action = replace(base, verb="adopt", origin="adoption", causes=causes, candidates=look.strangers)
+    if adopt:
+        return Decision(action)
+    message = f"{names} were made by lb under a state that is gone: take them over with --adopt"
+    return Decision(action, Guard("adoption", message, (base.ref,)))
+
+
+def _held(base: Action, failed: Revision) -> Action:
+    causes = (Cause(f"revision {failed.number} failed: {failed.cause}"),)
+    return replace(base, verb="held", causes=causes)
+
+
+def _same(service: Service, revision: Revision) -> bool:
+    changed = fingerprint.changed_fields(service, revision.digests, revision.id)
+    return all(fingerprint.field_class(path) == "record" for path in changed)
+
+
+def _same_image(base: Action, revision: Revision) -> bool:
+    return not (base.image_id and revision.image_id) or base.image_id == revision.image_id
+
+
+def _resumed(known: RecordedService | None, service: Service, base: Action) -> str:
+    """The generation of an interrupted rollout of this very spec, whose containers are to be kept."""
+    pending = known.pending if known else None
+    if pending and _same(service, pending) and _same_image(base, pending):
+        return pending.base
+    return ""
+
+
+def _change(base: Action, known: RecordedService, current: Revision, refused: str) -> Action | None:
+    service = base.service
+    if service is None:
+        raise ValueError("a change without a service")
+    change = _author(service, current, base.image_id, refused)
+    if change.replace:
+        impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
+        return replace(base, verb="replace", causes=change.causes, impact=impact, base=_resumed(known, service, base))
+    base = replace(base, base=current.base, fingerprint=current.fingerprint)
+    drifted = _drift(base, service, known)
+    if change.in_place:
+        return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
+    if change.scale:
+        return replace(base, verb="scale", causes=change.causes + drifted)
+    if drifted:
+        return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
+    return replace(base, verb="record", causes=change.record) if change.record else None
+
+
+def _author(service: Service, current: Revision, image_id: str, refused: str) -> _Change:
+    found: dict[str, list[Cause]] = {"record": [], "scale": [], "in-place": [], "replace": []}
+    now = fingerprint.fields(service)
+    for path in fingerprint.changed_fields(service, current.digests, current.id):
+        kind = fingerprint.field_class(path)
+        cause = _cause(service, current, path)
+        if kind == "in-place" and path not in now:
+            kind, cause = "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
+        elif kind == "in-place" and refused:
+            kind, cause = "replace", replace(cause, field=f"{path} (not in place: {refused})")
+        found[kind].append(cause)
+    moved = current.image_id and image_id and image_id != current.image_id
+    if service.spec.pull_policy == "always" and moved and not any(c.field == "image" for c in found["replace"]):
+        shown = service.shown.get("image", current.image)
+        at = service.places.get("image", service.place)
+        found["replace"].append(Cause("image digest of", "", f"{shown} is {image_id[:19]}, was {current.image_id[:19]}", at))
+    return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+
+
+def _cause(service: Service, current: Revision, path: str) -> Cause:
+    old, new = current.shown.get(path, ""), service.shown.get(path, "")
+    if old and old == new:
+        new = f"{new} (its value changed)"
+    return Cause(path, old, new, _place(service, path))
+
+
+def _place(service: Service, path: str) -> Place:
+    """Where the field stands; a field that was taken away has the place of what held it."""
+    while path and path not in service.places:
+        path = path.rpartition(".")[0]
+    return service.places.get(path, service.place)
+
+
+def _drift(base: Action, service: Service, known: RecordedService) -> tuple[Cause, ...]:
+    found: list[Cause] = []
+    by_number: dict[int, int] = {}
+    for replica in base.replicas:
+        number = replica.recorded.number
+        if replica.recorded.base != base.base:
+            found.append(Cause(f"replica {number} is left over from another revision"))
+        elif number <= service.spec.replicas:
+            by_number[number] = by_number.get(number, 0) + 1
+            if by_number[number] > 1:
+                found.append(Cause(f"replica {number} exists twice"))
+            else:
+                found += [Cause(fault.text) for fault in drift.faults(replica, base.network)]
+        elif known.current and number > known.current.replicas:
+            found.append(Cause(f"replica {number} is one too many"))
+    had = known.current.replicas if known.current else 0
+    for number in range(1, min(had, service.spec.replicas) + 1):
+        if number not in by_number:
+            found.append(Cause(f"replica {number} was removed"))
+    return tuple(found)

@@ -1,0 +1,166 @@
+"""One action on a service's replicas becomes ordered steps. Pure.
+
+A step is one engine call (or the wait at the health gate). A `Change` brings one replica to where the action
+wants it and knows how to take itself back; changes of one batch may run side by side, batches run in turn.
+Old replicas are stopped, not removed, until the whole rollout is through: taking a rollout back is starting them.
+Killed half-way, the next plan sees both generations, and the same function gives the steps that are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from . import drift
+from .model import Action, Replica, Service
+from .runtime import StepVerb, container_name
+
+NEW = ""  # stands for the container that the change itself creates
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`container` is an id, or NEW. `value` is the argument: a name, a restart policy."""
+
+    verb: StepVerb | Literal["await"]
+    number: int
+    container: str = NEW
+    value: str = ""
+
+    def __str__(self) -> str:
+        words = [self.verb, str(self.number), self.container[:12] or "new", self.value]
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`steps` do it; `undo` takes it back. `trial` is True where a failure condemns the revision: then the new
+    container is stopped and kept, or removed; otherwise a replica that is not ready is left running."""
+
+    number: int
+    steps: tuple[Step, ...]
+    undo: tuple[Step, ...] = ()
+    trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    batches: tuple[tuple[Change, ...], ...] = ()
+    finish: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{' | '.join('; '.join(map(str, c.steps)) for c in batch)}" for batch in self.batches]
+        return "\n".join([*lines, *(f"finally {step}" for step in self.finish)])
+
+
+def order(service: Service) -> Literal["start-first", "stop-first"]:
+    """`auto` is stop-first where two copies can't live side by side."""
+    spec = service.spec
+    if spec.update.order != "auto":
+        return spec.update.order
+    fixed_port = any(port.external for port in spec.ports)
+    sole_writer = spec.replicas == 1 and any(m.kind == "volume" and not m.read_only for m in spec.mounts)
+    return "stop-first" if fixed_port or sole_writer else "start-first"
+
+
+def steps(action: Action) -> Rollout:
+    """The steps of any action on a service but `record` and `held`, which need none."""
+    if action.verb == "remove":
+        return removal(action.replicas)
+    service = action.service
+    if service is None:
+        raise ValueError(f"{action.verb} {action.ref} carries no service")
+    kept, old = _generations(action)
+    wanted = range(1, service.spec.replicas + 1)
+    fixes = [_fix(action, service, kept[n]) for n in wanted if n in kept]
+    fresh = [n for n in wanted if n not in kept and n not in old]
+    swaps = [_swap(action, service, n, old[n]) for n in wanted if n not in kept and n in old]
+    batches: list[tuple[Change, ...]] = []
+    if fresh:
+        batches.append(tuple(_create(action, n) for n in fresh))
+    if any(fix.steps for fix in fixes):
+        batches.append(tuple(fix for fix in fixes if fix.steps))
+    width = service.spec.update.parallelism
+    batches += [tuple(swaps[i : i + width]) for i in range(0, len(swaps), width)]
+    staying = {kept[n].seen.id for n in wanted if n in kept}
+    leaving = [r for r in action.replicas if r.seen.id not in staying]
+    swapped = {r.seen.id for n in wanted if n not in kept for r in old.get(n, ())}
+    return Rollout(tuple(batches), _retire(leaving, stopped=swapped))
+
+
+def removal(replicas: Sequence[Replica]) -> Rollout:
+    """Stop with the grace period, then remove; highest number first."""
+    return Rollout(finish=_retire(replicas, stopped=set()))
+
+
+def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Replica]]]:
+    """By number: the replica to keep, and those that a new one replaces."""
+    kept: dict[int, Replica] = {}
+    old: dict[int, list[Replica]] = {}
+    # A running copy is preferred to a stopped twin, an older attempt to a newer one.
+    for replica in sorted(action.replicas, key=lambda r: (r.seen.state != "running", r.recorded.attempt)):
+        number = replica.recorded.number
+        ours = bool(action.base) and replica.recorded.base == action.base
+        broken = any(fault.kind == "rebuild" for fault in drift.faults(replica, action.network))
+        if ours and not broken and number not in kept:
+            kept[number] = replica
+        else:
+            old.setdefault(number, []).append(replica)
+    return kept, old
+
+
+def _create(action: Action, number: int) -> Change:
+    trial = action.verb in ("create", "replace")
+    births = (Step("create", number), Step("start", number), Step("await", number))
+    return Change(number, births, (Step("stop", number), Step("remove", number)), trial)
+
+
+def _fix(action: Action, service: Service, replica: Replica) -> Change:
+    number, container = replica.recorded.number, replica.seen.id
+    kinds = {fault.kind for fault in drift.faults(replica, action.network)}
+    found: list[Step] = []
+    if "paused" in kinds:
+        found.append(Step("unpause", number, container))
+    if "renamed" in kinds:
+        name = container_name(action.ref, number, replica.recorded.attempt)
+        found.append(Step("rename", number, container, name))
+    if action.resizes or "resized" in kinds:
+        found.append(Step("update", number, container))
+    if "disconnected" in kinds:
+        found.append(Step("connect", number, container))
+    if "stopped" in kinds:
+        found += [Step("start", number, container), Step("await", number, container)]
+    elif action.verb in ("create", "replace"):
+        # Left by a rollout that was interrupted: it must still pass the gate.
+        found.append(Step("await", number, container))
+    return Change(number, tuple(found))
+
+
+def _swap(action: Action, service: Service, number: int, old: Sequence[Replica]) -> Change:
+    stops: list[Step] = []
+    revives: list[Step] = []
+    for replica in old:
+        seen = replica.seen
+        if seen.state in ("running", "restarting", "paused"):
+            if seen.restart_policy == "always":  # or a restart of dockerd would revive it
+                stops.append(Step("pin", number, seen.id, "no"))
+                revives.append(Step("pin", number, seen.id, "always"))
+            stops.append(Step("stop", number, seen.id))
+            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
+    trial = action.verb in ("create", "replace", "update")
+    create, start, gate = Step("create", number), Step("start", number), Step("await", number)
+    leave = (Step("stop", number), Step("remove", number))
+    if order(service) == "start-first":
+        return Change(number, (create, start, gate, *stops), (*revives, *leave), trial)
+    return Change(number, (create, *stops, start, gate), (*leave, *revives), trial)
+
+
+def _retire(replicas: Sequence[Replica], stopped: set[str]) -> tuple[Step, ...]:
+    found: list[Step] = []
+    for replica in sorted(replicas, key=lambda r: (-r.recorded.number, r.recorded.attempt)):
+        number, seen = replica.recorded.number, replica.seen
+        if seen.state in ("running", "restarting", "paused") and seen.id not in stopped:
+            found.append(Step("stop", number, seen.id))
+        found.append(Step("remove", number, seen.id))
+    return tuple(found)
