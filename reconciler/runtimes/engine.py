@@ -1,0 +1,48 @@
+"""Docker Engine as a Runtime: replicas are containers, and we roll them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from threading import Event
+
+from ..model import Action, EngineInfo, Observed, Outcome
+from ..runtime import Journal, Report
+from . import performer
+from .calls import Calls
+
+
+class Engine:
+    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339."""
+
+    def __init__(self, calls: Calls, files: str, clock: Callable[[], str]) -> None:
+        self._calls, self._clock = calls, clock
+        self._shared = performer.Shared(files)
+
+    def info(self) -> EngineInfo:
+        return self._calls.info()
+
+    def observe(self) -> Observed:
+        calls = self._calls
+        return Observed(
+            engine=calls.info(),
+            at=self._clock(),
+            containers=tuple(calls.containers()),
+            networks=tuple(calls.networks()),
+            volumes=tuple(calls.volumes()),
+            images=calls.images(),
+        )
+
+    def refresh(self, image: str, report: Callable[[str], None]) -> None:
+        """Asks the registry again, for `pull_policy: always`."""
+        self._calls.pull(image, report)
+
+    def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
+        return performer.perform(self._calls, self._shared, action, journal, report, cancel)
+
+    def logs(
+        self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+    ) -> Iterator[tuple[str, bytes]]:
+        return self._calls.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
+
+    def close(self) -> None:
+        self._calls.close()

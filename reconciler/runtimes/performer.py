@@ -1,0 +1,342 @@
+"""Carries out one action, step by step, through the calls of an engine. Decides nothing: `rollout` did.
+
+Each mutating step is written ahead in the journal, made, and recorded with what `inspect` shows then. A step that
+was cut off is made again by the next cycle. Waiting at the gate holds none of the bounded slots for engine calls.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore, Event, Lock
+
+from .. import rollout
+from ..errors import (
+    EngineError,
+    ImageUnavailable,
+    InterruptedByUser,
+    LbError,
+    NameConflict,
+    NotFound,
+    NotReady,
+    UpdateRefused,
+)
+from ..model import Action, Container, Outcome, Service
+from ..rollout import NEW, Change, Step
+from ..runtime import (
+    LABEL_FINGERPRINT,
+    LABEL_INTENT,
+    LABEL_NAMESPACE,
+    LABEL_REPLICA,
+    LABEL_REVISION,
+    LABEL_SERVICE,
+    LABEL_SOURCE,
+    Effect,
+    Intent,
+    Journal,
+    Progress,
+    Report,
+    StepVerb,
+    aliases,
+    container_name,
+    network_name,
+)
+from . import body, gate, subnets
+from .calls import Calls
+
+SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host (see bench/)
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the actions of one cycle share: the slots, and the networks that were made in it."""
+
+    files: str
+    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
+    networks: dict[str, str] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+
+def perform(
+    calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event
+) -> Outcome:
+    """One Outcome, whatever the engine did. StateError, LockedError and EngineUnreachable are raised."""
+    begun = time.monotonic()
+    run = _Run(calls, shared, action, journal, report, cancel)
+    try:
+        run.all()
+    except (EngineError, InterruptedByUser) as error:
+        result = "interrupted" if isinstance(error, InterruptedByUser) else "failed"
+        if isinstance(error, UpdateRefused):
+            result = "refused-in-place"
+        logs = error.logs if isinstance(error, NotReady) else ()
+        return Outcome(action.ref, action.verb, result, _text(error), error.exit_code, logs, time.monotonic() - begun)  # type: ignore[arg-type]
+    return Outcome(action.ref, action.verb, "done", seconds=time.monotonic() - begun)
+
+
+def _text(error: LbError) -> str:
+    return f"{error.message}: {error.hint}" if error.hint else error.message
+
+
+class _Run:
+    def __init__(
+        self, calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event
+    ) -> None:
+        self.calls, self.shared, self.action = calls, shared, action
+        self.journal, self.cancel = journal, cancel
+        self.say: Callable[[str, str], None] = lambda phase, detail="": report(Progress(action.ref, phase, detail))
+        self.made: dict[int, str] = {}  # replica number → id of the container this run created
+
+    def all(self) -> None:
+        action = self.action
+        if action.verb in ("record", "held"):
+            return
+        if not action.ref.name:
+            self._remove_network() if action.verb == "remove" else self._network()
+            return
+        if action.verb == "remove":
+            self._finish(rollout.steps(action).finish)
+            return
+        if action.verb == "adopt":
+            return
+        self._prepare()
+        self._roll()
+
+    # --- what must be there before anything old is touched
+
+    def _prepare(self) -> None:
+        service = self._service
+        self.journal.image(self._image(service))
+        for name in self.action.volumes:
+            self._volume(name)
+        if not self.action.network and service.ref.namespace not in self.shared.networks:
+            raise NotFound(f"the network of namespace {service.ref.namespace} is not there")
+
+    def _image(self, service: Service) -> str:
+        if self.action.image_id:
+            return self.action.image_id
+        reference = service.spec.image
+        if service.spec.pull_policy == "never":
+            raise ImageUnavailable(f"image {reference} is not on this engine and pull_policy is never")
+        self.say("pulling", reference)
+        intent = self._begin("pull", reference)
+        self.calls.pull(reference, lambda detail: self.say("pulling", detail))
+        self.journal.end(intent, Effect())
+        found = self.calls.images().get(reference)
+        if not found:
+            raise ImageUnavailable(f"image {reference} was pulled but the engine does not list it")
+        return found
+
+    def _volume(self, name: str) -> None:
+        known = self.calls.volume(name)
+        if known:
+            if known.labels.get(LABEL_NAMESPACE) != self.action.ref.namespace:
+                raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
+            return
+        intent = self._begin("volume", name)
+        volume = self.calls.create_volume(name, {LABEL_NAMESPACE: self.action.ref.namespace, LABEL_INTENT: intent.nonce})
+        self.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
+
+    def _network(self) -> None:
+        name = self.action.ref.namespace
+        if self.action.verb == "adopt":
+            self.shared.networks[name] = self.action.network
+            return
+        with self.shared.lock:  # one at a time: concurrent creates of one name or subnet all succeed on old engines
+            self.say("creating network", network_name(name))
+            taken = self.calls.taken_subnets() + [s for net in self.calls.networks() for s in net.subnets]
+            intent = self._begin("network", network_name(name))
+            labels = {LABEL_NAMESPACE: name, LABEL_SOURCE: self.journal.source, LABEL_INTENT: intent.nonce}
+            network = self.calls.create_network(network_name(name), labels, subnets.pick(taken))
+            self.journal.end(intent, Effect("network", id=network, name=network_name(name)))
+            self.shared.networks[name] = network
+
+    def _remove_network(self) -> None:
+        if self.action.network:
+            self.say("removing network", network_name(self.action.ref.namespace))
+            intent = self._begin("remove-network", self.action.network)
+            self.calls.remove_network(self.action.network)
+            self.journal.end(intent, Effect("network-gone", id=self.action.network))
+
+    # --- the replicas
+
+    def _roll(self) -> None:
+        plan = rollout.steps(self.action)
+        done: list[Change] = []
+        for batch in plan.batches:
+            errors = self._batch(batch)
+            done += [change for change, error in zip(batch, errors, strict=True) if error is None]
+            failed = [(c, e) for c, e in zip(batch, errors, strict=True) if e is not None]
+            if failed:
+                self._take_back(done, failed)
+                raise failed[0][1]
+        self._finish(plan.finish)
+
+    def _batch(self, batch: Sequence[Change]) -> list[EngineError | None]:
+        if len(batch) == 1:
+            return [self._change(batch[0])]
+        with ThreadPoolExecutor(max_workers=min(len(batch), 32)) as pool:
+            return list(pool.map(self._change, batch))
+
+    def _change(self, change: Change) -> EngineError | None:
+        try:
+            for step in change.steps:
+                self._check_cancel()
+                self._step(step)
+        except EngineError as error:
+            return error
+        return None
+
+    def _take_back(self, done: Sequence[Change], failed: Sequence[tuple[Change, EngineError]]) -> None:
+        """After a failed trial the old replicas serve again; one failed replica is kept for inspection."""
+        trials = [change for change, _ in failed if change.trial]
+        if not trials:
+            return
+        self.say("taking back", f"replica {trials[0].number} failed")
+        kept = next((c.number for c in trials if c.number in self.made), 0)
+        for change in trials:
+            self._undo(change, keep=change.number == kept)
+        if self._service.spec.update.on_failure == "rollback":
+            for change in reversed([c for c in done if c.trial]):
+                self._undo(change, keep=False)
+
+    def _undo(self, change: Change, *, keep: bool) -> None:
+        for step in change.undo:
+            if step.container == NEW:
+                if change.number not in self.made:
+                    continue
+                if keep and step.verb == "stop":
+                    self._step(Step("pin", step.number, NEW, "no"))
+                if keep and step.verb == "remove":
+                    continue
+            elif step.verb in ("start", "await") and self._runs(step.container):
+                continue
+            self._step(step)
+
+    def _runs(self, container: str) -> bool:
+        return self.calls.inspect(container).state in ("running", "restarting")
+
+    def _finish(self, steps: Sequence[Step]) -> None:
+        """Removals of different containers side by side, those of one container in turn."""
+        by_container: dict[str, list[Step]] = {}
+        for step in steps:
+            by_container.setdefault(step.container, []).append(step)
+        chains = list(by_container.values())
+        if not chains:
+            return
+        with ThreadPoolExecutor(max_workers=min(len(chains), 32)) as pool:
+            list(pool.map(lambda chain: [self._step(step) for step in chain], chains))
+
+    def _step(self, step: Step) -> None:
+        container = step.container or self.made.get(step.number, "")
+        match step.verb:
+            case "create":
+                self._create(step.number)
+            case "start":
+                self.say("starting", f"replica {step.number}")
+                self._mutate(step, container, lambda: self.calls.start(container))
+            case "await":
+                self._await(container, step.number)
+            case "stop":
+                self.say("stopping", f"replica {step.number}")
+                self._stop(step, container)
+            case "remove":
+                intent = self._begin("remove", container, step.number)
+                with self.shared.slots:
+                    self.calls.remove(container)
+                self.journal.end(intent, Effect("container-gone", id=container))
+            case "update":
+                values = body.resources(self._service.spec)
+                self._mutate(step, container, lambda: self.calls.update(container, values))
+            case "pin":
+                policy = {"RestartPolicy": {"Name": step.value}}
+                self._mutate(step, container, lambda: self.calls.update(container, policy))
+            case "unpause":
+                self._mutate(step, container, lambda: self.calls.unpause(container))
+            case "rename":
+                self._mutate(step, container, lambda: self.calls.rename(container, step.value))
+            case "connect":
+                names = aliases(self.action.ref)
+                self._mutate(step, container, lambda: self.calls.connect(self._network_id, container, names))
+            case _:
+                raise ValueError(f"no such step: {step}")
+
+    def _create(self, number: int) -> None:
+        service, revision = self._service, self.journal.revision
+        if revision is None:
+            raise ValueError(f"{self.action.ref}: a container without a revision")
+        self.say("creating", f"replica {number}")
+        intent = self._begin("create", "", number)
+        name = container_name(service.ref, number, intent.attempt)
+        labels = {
+            LABEL_NAMESPACE: service.ref.namespace,
+            LABEL_SERVICE: service.ref.name,
+            LABEL_REPLICA: str(number),
+            LABEL_REVISION: revision.id,
+            LABEL_FINGERPRINT: revision.fingerprint,
+            LABEL_SOURCE: self.journal.source,
+            LABEL_INTENT: intent.nonce,
+        }
+        wanted = body.create(service, labels, network_name(service.ref.namespace), self.shared.files)
+        with self.shared.slots:
+            try:
+                container = self.calls.create(name, wanted)
+            except NameConflict:
+                holder = self.calls.inspect(name)
+                if holder.labels.get(LABEL_INTENT) != intent.nonce:
+                    raise
+                container = holder.id  # ours: an answer was lost on the way, not the call
+            seen = self.calls.inspect(container)
+        self.made[number] = container
+        effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
+        self.journal.end(intent, effect)
+
+    def _stop(self, step: Step, container: str) -> None:
+        try:
+            grace = self.calls.inspect(container).stop_grace
+        except NotFound:
+            return
+        intent = self._begin("stop", container, step.number)
+        self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
+        self.journal.end(intent, Effect())
+
+    def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
+        if step.verb == "await":
+            raise ValueError("waiting changes nothing")
+        intent = self._begin(step.verb, container, step.number)
+        with self.shared.slots:
+            call()
+            seen = self.calls.inspect(container)
+        self.journal.end(intent, _effect(seen, step.number))
+
+    def _await(self, container: str, number: int) -> None:
+        service = self._service
+        replaces = any(r.seen.id != container for r in self.action.replicas)
+        limits = gate.limits(service.spec, replaces=replaces)
+        self.say("waiting for health", f"replica {number}")
+        gate.wait(self.calls, container, limits, self.cancel, f"{self.action.ref} replica {number}")
+
+    @property
+    def _service(self) -> Service:
+        if self.action.service is None:
+            raise ValueError(f"{self.action.verb} {self.action.ref} carries no service")
+        return self.action.service
+
+    @property
+    def _network_id(self) -> str:
+        return self.action.network or self.shared.networks[self.action.ref.namespace]
+
+    def _begin(self, verb: StepVerb, target: str, number: int = 0) -> Intent:
+        return self.journal.begin(verb, self.action.ref, target, number)
+
+    def _check_cancel(self) -> None:
+        if self.cancel.is_set():
+            raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
+
+
+def _effect(seen: Container, number: int) -> Effect:
+    return Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
+
+
