@@ -98,6 +98,10 @@ class EngineError(LbError):
     """The engine answered a call with an error."""
 
 
+class Rejected(EngineError):
+    """The engine says that what we ask for is wrong; asking again will not help."""
+
+
 class NotFound(EngineError):
     """The container, network, volume or image that was named does not exist."""
 

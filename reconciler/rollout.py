@@ -73,9 +73,9 @@ def steps(action: Action) -> Rollout:
         raise ValueError(f"{action.verb} {action.ref} carries no service")
     kept, old = _generations(action)
     wanted = range(1, service.spec.replicas + 1)
-    fixes = [_fix(action, service, kept[n]) for n in wanted if n in kept]
+    fixes = [_fix(action, kept[n]) for n in wanted if n in kept and n not in old]
     fresh = [n for n in wanted if n not in kept and n not in old]
-    swaps = [_swap(action, service, n, old[n]) for n in wanted if n not in kept and n in old]
+    swaps = [_swap(action, service, kept.get(n), old[n]) for n in wanted if n in old]
     batches: list[tuple[Change, ...]] = []
     if fresh:
         batches.append(tuple(_create(action, n) for n in fresh))
@@ -85,7 +85,7 @@ def steps(action: Action) -> Rollout:
     batches += [tuple(swaps[i : i + width]) for i in range(0, len(swaps), width)]
     staying = {kept[n].seen.id for n in wanted if n in kept}
     leaving = [r for r in action.replicas if r.seen.id not in staying]
-    swapped = {r.seen.id for n in wanted if n not in kept for r in old.get(n, ())}
+    swapped = {r.seen.id for n in wanted for r in old.get(n, ())}
     return Rollout(tuple(batches), _retire(leaving, stopped=swapped))
 
 
@@ -111,12 +111,12 @@ def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Rep
 
 
 def _create(action: Action, number: int) -> Change:
-    trial = action.verb in ("create", "replace")
+    trial = action.verb in ("create", "replace", "update")
     births = (Step("create", number), Step("start", number), Step("await", number))
     return Change(number, births, (Step("stop", number), Step("remove", number)), trial)
 
 
-def _fix(action: Action, service: Service, replica: Replica) -> Change:
+def _fix(action: Action, replica: Replica) -> Change:
     number, container = replica.recorded.number, replica.seen.id
     kinds = {fault.kind for fault in drift.faults(replica, action.network)}
     found: list[Step] = []
@@ -137,7 +137,9 @@ def _fix(action: Action, service: Service, replica: Replica) -> Change:
     return Change(number, tuple(found))
 
 
-def _swap(action: Action, service: Service, number: int, old: Sequence[Replica]) -> Change:
+def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[Replica]) -> Change:
+    """`new` is there already when an earlier rollout of the same revision was cut off."""
+    number = old[0].recorded.number
     stops: list[Step] = []
     revives: list[Step] = []
     for replica in old:
@@ -148,12 +150,17 @@ def _swap(action: Action, service: Service, number: int, old: Sequence[Replica])
                 revives.append(Step("pin", number, seen.id, "always"))
             stops.append(Step("stop", number, seen.id))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
+        elif action.recorded and action.recorded.current and replica.recorded.base == action.recorded.current.base:
+            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]  # stopped by us, then cut off
     trial = action.verb in ("create", "replace", "update")
-    create, start, gate = Step("create", number), Step("start", number), Step("await", number)
-    leave = (Step("stop", number), Step("remove", number))
+    container = new.seen.id if new else NEW
+    create = () if new else (Step("create", number),)
+    start = () if new and new.seen.state == "running" else (Step("start", number, container),)
+    gate = Step("await", number, container)
+    leave = (Step("stop", number, container), Step("remove", number, container))
     if order(service) == "start-first":
-        return Change(number, (create, start, gate, *stops), (*revives, *leave), trial)
-    return Change(number, (create, *stops, start, gate), (*leave, *revives), trial)
+        return Change(number, (*create, *start, gate, *stops), (*revives, *leave), trial)
+    return Change(number, (*create, *stops, *start, gate), (*leave, *revives), trial)
 
 
 def _retire(replicas: Sequence[Replica], stopped: set[str]) -> tuple[Step, ...]:

@@ -102,8 +102,9 @@ class Outcome:
 
     ref: Ref
     verb: Verb
-    result: Literal["done", "failed", "blocked", "interrupted", "refused-in-place", "held"]
+    result: Literal["done", "failed", "blocked", "deferred", "interrupted", "refused-in-place", "held"]
     message: str = ""
     code: int = 0
     logs: tuple[str, ...] = field(default=())
     seconds: float = 0.0
+    condemns: bool = False  # the revision itself is at fault: it is not tried again until something changes

@@ -244,6 +244,8 @@ def _translated(what: str) -> Iterator[None]:
         text = _explanation(error)
         if error.status_code == 409 and "already in use by container" in text:
             raise errors.NameConflict(f"{what}: {text}", hint="remove or rename that container") from error
+        if error.is_client_error() and error.status_code != 409:
+            raise errors.Rejected(f"{what}: {text}") from error
         raise errors.EngineError(f"{what}: {text}") from error
     except (sdk.DockerException, requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         raise errors.EngineUnreachable(

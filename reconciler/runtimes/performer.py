@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore, Event, Lock
+from typing import Literal
 
 from .. import rollout
 from ..errors import (
@@ -21,6 +22,7 @@ from ..errors import (
     NameConflict,
     NotFound,
     NotReady,
+    Rejected,
     UpdateRefused,
 )
 from ..model import Action, Container, Outcome, Service
@@ -46,6 +48,7 @@ from ..runtime import (
 from . import body, gate, subnets
 from .calls import Calls
 
+Result = Literal["done", "failed", "deferred", "interrupted", "refused-in-place"]
 SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host (see bench/)
 
 
@@ -66,18 +69,23 @@ def perform(
     begun = time.monotonic()
     run = _Run(calls, shared, action, journal, report, cancel)
     try:
-        run.all()
+        message = run.all()
+        result: Result = "deferred" if message else "done"
+        return Outcome(action.ref, action.verb, result, message, seconds=time.monotonic() - begun)
     except (EngineError, InterruptedByUser) as error:
-        result = "interrupted" if isinstance(error, InterruptedByUser) else "failed"
-        if isinstance(error, UpdateRefused):
-            result = "refused-in-place"
-        logs = error.logs if isinstance(error, NotReady) else ()
-        return Outcome(action.ref, action.verb, result, _text(error), error.exit_code, logs, time.monotonic() - begun)  # type: ignore[arg-type]
-    return Outcome(action.ref, action.verb, "done", seconds=time.monotonic() - begun)
+        return _failure(action, error, time.monotonic() - begun)
 
 
-def _text(error: LbError) -> str:
-    return f"{error.message}: {error.hint}" if error.hint else error.message
+def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
+    result: Result = "failed"
+    if isinstance(error, InterruptedByUser):
+        result = "interrupted"
+    elif isinstance(error, UpdateRefused):
+        result = "refused-in-place"
+    logs = error.logs if isinstance(error, NotReady) else ()
+    condemns = isinstance(error, NotReady | Rejected)
+    text = f"{error.message}: {error.hint}" if error.hint else error.message
+    return Outcome(action.ref, action.verb, result, text, error.exit_code, logs, seconds, condemns)
 
 
 class _Run:
@@ -89,20 +97,19 @@ class _Run:
         self.say: Callable[[str, str], None] = lambda phase, detail="": report(Progress(action.ref, phase, detail))
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
 
-    def all(self) -> None:
+    def all(self) -> str:
+        """Returns why something was put off to the next cycle, "" when nothing was."""
         action = self.action
         if action.verb in ("record", "held"):
-            return
+            return ""
         if not action.ref.name:
-            self._remove_network() if action.verb == "remove" else self._network()
-            return
+            return self._remove_network() if action.verb == "remove" else self._network()
         if action.verb == "remove":
             self._finish(rollout.steps(action).finish)
-            return
-        if action.verb == "adopt":
-            return
-        self._prepare()
-        self._roll()
+        elif action.verb != "adopt":
+            self._prepare()
+            self._roll()
+        return ""
 
     # --- what must be there before anything old is touched
 
@@ -139,11 +146,11 @@ class _Run:
         volume = self.calls.create_volume(name, {LABEL_NAMESPACE: self.action.ref.namespace, LABEL_INTENT: intent.nonce})
         self.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
 
-    def _network(self) -> None:
+    def _network(self) -> str:
         name = self.action.ref.namespace
         if self.action.verb == "adopt":
             self.shared.networks[name] = self.action.network
-            return
+            return ""
         with self.shared.lock:  # one at a time: concurrent creates of one name or subnet all succeed on old engines
             self.say("creating network", network_name(name))
             taken = self.calls.taken_subnets() + [s for net in self.calls.networks() for s in net.subnets]
@@ -152,13 +159,24 @@ class _Run:
             network = self.calls.create_network(network_name(name), labels, subnets.pick(taken))
             self.journal.end(intent, Effect("network", id=network, name=network_name(name)))
             self.shared.networks[name] = network
+        return ""
 
-    def _remove_network(self) -> None:
-        if self.action.network:
-            self.say("removing network", network_name(self.action.ref.namespace))
-            intent = self._begin("remove-network", self.action.network)
+    def _remove_network(self) -> str:
+        if not self.action.network:
+            return ""
+        name = network_name(self.action.ref.namespace)
+        self.say("removing network", name)
+        intent = self._begin("remove-network", self.action.network)
+        try:
             self.calls.remove_network(self.action.network)
-            self.journal.end(intent, Effect("network-gone", id=self.action.network))
+        except EngineError as error:
+            # Engine 20.10 can leak an endpoint count for good, and a stranger's container may be joined to it.
+            if "has active endpoints" not in error.message:
+                raise
+            self.journal.end(intent, Effect())
+            return f"network {name} is still in use; it is removed by a later apply"
+        self.journal.end(intent, Effect("network-gone", id=self.action.network))
+        return ""
 
     # --- the replicas
 
