@@ -1,0 +1,63 @@
+"""What an interrupted run left open, settled against what the engine shows. Pure.
+
+Ours is a container whose id is in the state, or that carries the nonce of an open intent. An intent to create
+something is settled by finding its nonce; any other needs no settling, because the engine shows what came of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Revision
+from .runtime import LABEL_INTENT, Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """The recorded state as it is once `settled` (each open intent and its effect) has been written."""
+
+    recorded: Recorded
+    settled: tuple[tuple[OpenIntent, Effect], ...]
+
+
+def recover(recorded: Recorded, observed: Observed) -> Recovery:
+    settled = tuple((intent, _effect(intent, observed)) for intent in recorded.intents)
+    for intent, effect in settled:
+        recorded = _with(recorded, intent, effect)
+    return Recovery(replace(recorded, intents=()), settled)
+
+
+def _effect(intent: OpenIntent, observed: Observed) -> Effect:
+    for seen in observed.containers:
+        if intent.step == "create" and seen.labels.get(LABEL_INTENT) == intent.nonce:
+            return Effect("container", seen.id, seen.name, intent.number, intent.attempt, seen.created, seen.projection)
+    for net in observed.networks:
+        if intent.step == "network" and net.labels.get(LABEL_INTENT) == intent.nonce:
+            return Effect("network", net.id, net.name)
+    for vol in observed.volumes:
+        if intent.step == "volume" and vol.labels.get(LABEL_INTENT) == intent.nonce:
+            return Effect("volume", vol.name, vol.name, created=vol.created)
+    return Effect()
+
+
+def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
+    if effect.kind == "network" and intent.ref.namespace in recorded.namespaces:
+        known = replace(recorded.namespaces[intent.ref.namespace], network=effect.id)
+        return replace(recorded, namespaces={**recorded.namespaces, intent.ref.namespace: known})
+    if effect.kind == "volume":
+        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
+        return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
+    service = recorded.services.get(intent.ref)
+    if effect.kind == "container" and service:
+        base = next((r.base for r in _revisions(service.current, service.pending, service.failed)
+                     if r.id == intent.revision), intent.revision)  # fmt: skip
+        row = RecordedContainer(
+            effect.id, intent.ref, intent.number, intent.attempt, effect.name, intent.revision, base, effect.projection
+        )
+        grown = replace(service, containers=(*service.containers, row))
+        return replace(recorded, services={**recorded.services, intent.ref: grown})
+    return recorded
+
+
+def _revisions(*found: Revision | None) -> list[Revision]:
+    return [revision for revision in found if revision]
