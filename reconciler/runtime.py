@@ -20,6 +20,7 @@ LABEL_REVISION = "lb.revision"
 LABEL_FINGERPRINT = "lb.fingerprint"
 LABEL_SOURCE = "lb.source"
 LABEL_INTENT = "lb.intent"
+MARKER = "lb.state"  # the volume that says so
 LABEL_STATE = "lb.state"  # on the marker volume: which state folder manages this engine
 
 StepVerb = Literal[
@@ -107,6 +108,12 @@ class Runtime(Protocol):
     def info(self) -> EngineInfo: ...
     def observe(self) -> Observed: ...
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
+    def refresh(self, image: str, report: Callable[[str], None]) -> None:
+        """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+    def marker(self) -> Mapping[str, str] | None:
+        """The labels of the object that says which state manages this runtime; None when there is none."""
+    def mark(self, labels: Mapping[str, str] | None) -> None:
+        """Replaces that object; None removes it."""
     def logs(self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
              ) -> Iterator[tuple[str, bytes]]:
         """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""

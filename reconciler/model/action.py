@@ -67,6 +67,7 @@ class Action:
     digests: Mapping[str, str] = EMPTY
     base: str = ""
     resizes: bool = False
+    unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
 
 

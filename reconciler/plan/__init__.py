@@ -7,7 +7,7 @@ drift; observed without recorded is a candidate for adoption, or foreign and nev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..model import EMPTY, Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
 from . import guards, namespaces, removals, services
@@ -22,6 +22,7 @@ class Answers:
 
     adopt: bool = False
     confirm: str = ""
+    no_wait: bool = False
     not_in_place: Mapping[Ref, str] = EMPTY
 
 
@@ -48,7 +49,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         )
         found += [decided.guard] if decided.guard else []
         if decided.action and Ref(ref.namespace) not in blocked:
-            actions.append(decided.action)
+            actions.append(replace(decided.action, unattended=answers.no_wait))
     gone = removals.decide(owned, recorded, observed)
     found += guards.for_removals(owned, recorded, gone, problems, answers.confirm)
     return Plan(

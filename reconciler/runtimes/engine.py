@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from threading import Event
 
 from ..model import Action, EngineInfo, Observed, Outcome
-from ..runtime import Journal, Report
+from ..runtime import MARKER, Journal, Report
 from . import performer
 from .calls import Calls
 
@@ -35,6 +35,15 @@ class Engine:
     def refresh(self, image: str, report: Callable[[str], None]) -> None:
         """Asks the registry again, for `pull_policy: always`."""
         self._calls.pull(image, report)
+
+    def marker(self) -> Mapping[str, str] | None:
+        found = self._calls.volume(MARKER)
+        return found.labels if found else None
+
+    def mark(self, labels: Mapping[str, str] | None) -> None:
+        self._calls.remove_volume(MARKER)
+        if labels:
+            self._calls.create_volume(MARKER, labels)
 
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)

@@ -1,0 +1,217 @@
+"""Plans, outcomes and tables, for people (text) and for programs (JSON-able values). Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from .model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from .status import Status
+
+VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
+_SIGNS = {"create": "+", "update": "~", "replace": "±", "scale": "~", "remove": "-", "adopt": "<", "heal": "!",
+          "record": "·", "held": "x"}  # fmt: skip
+Table = list[list[str]]
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The shape that schemas/plan.json describes."""
+    return {
+        "actions": [_action_json(action) for action in plan.actions],
+        "problems": [problem_json(problem) for problem in plan.problems],
+        "guards": [
+            {"kind": g.kind, "message": g.message, "objects": [str(r) for r in g.refs], "confirm": g.confirm}
+            for g in plan.guards
+        ],
+        "summary": summary(plan),
+    }
+
+
+def summary(plan: Plan) -> dict[str, int]:
+    counts = Counter(action.verb for action in plan.actions)
+    return {
+        "objects": plan.objects, "selected": plan.selected, **{verb: counts.get(verb, 0) for verb in VERBS},  # type: ignore[call-overload]
+        "problems": len(plan.problems), "guards": len(plan.guards),
+    }  # fmt: skip
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    place = problem.place
+    return {
+        "file": place.file, "line": place.line, "column": place.col, "path": problem.path,
+        "message": problem.message, "code": problem.code, "object": str(problem.ref) if problem.ref else None,
+    }  # fmt: skip
+
+
+def plan_text(plan: Plan) -> str:
+    """What would be done and why, a line an action and a line a cause."""
+    lines: list[str] = []
+    if plan.selected != plan.objects:
+        lines.append(f"{plan.selected} of {plan.objects} objects")
+    for action in plan.actions:
+        impact = f" ({action.impact})" if action.impact != "none" else ""
+        lines.append(f"{_SIGNS[action.verb]} {action.verb} {action.ref.kind} {action.ref}{impact}")
+        for cause in action.causes:
+            at = f"  [{cause.at.file}:{cause.at.line}]" if cause.at and cause.at.file else ""
+            lines.append(f"    {cause}{at}")
+    lines += [f"! {guard.message}" for guard in plan.guards]
+    lines.append(summary_text(plan))
+    return "\n".join(lines)
+
+
+def summary_text(plan: Plan) -> str:
+    counts = Counter(action.verb for action in plan.actions)
+    parts = [f"{counts[verb]} to {verb}" for verb in VERBS[:-1] if counts[verb]]  # type: ignore[index]
+    if counts["held"]:
+        parts.append(f"{counts['held']} held")
+    return ", ".join(parts) if parts else "no changes"
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "object": str(outcome.ref), "kind": outcome.ref.kind, "action": outcome.verb, "result": outcome.result,
+        "message": outcome.message, "logs": list(outcome.logs), "seconds": round(outcome.seconds, 3),
+    }  # fmt: skip
+
+
+def outcomes_text(outcomes: Sequence[Outcome]) -> str:
+    """What failed, with its last log lines; then the counts."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        if outcome.result == "done":
+            continue
+        lines.append(f"{outcome.result}: {outcome.verb} {outcome.ref}: {outcome.message}")
+        lines += [f"    | {line}" for line in outcome.logs]
+    counts = Counter(outcome.result for outcome in outcomes)
+    lines.append(", ".join(f"{count} {result}" for result, count in counts.items()))
+    return "\n".join(lines)
+
+
+def namespaces_table(rows: Sequence[tuple[RecordedNamespace, Sequence[Status]]], wide: bool) -> Table:
+    head = ["NAMESPACE", "SERVICES", "READY", "CREATED", *(["SOURCE", "DESCRIPTION"] if wide else [])]
+    table = [head]
+    for namespace, statuses in rows:
+        ready = sum(1 for status in statuses if status.word in ("started", "stopped"))
+        row = [namespace.ref.namespace, str(len(statuses)), f"{ready}/{len(statuses)}", namespace.created[:19] + "Z"]
+        table.append(row + ([namespace.source, namespace.description] if wide else []))
+    return table
+
+
+def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -> Table:
+    head = ["NAMESPACE", "SERVICE", "STATE", "READY", "IMAGE", "REV", "PORTS", "STATUS"]
+    table = [head + (["CONTAINERS", "SOURCE"] if wide else [])]
+    for service, status in rows:
+        revision = shown_revision(service)
+        row = [
+            service.ref.namespace, service.ref.name, status.word, f"{status.counters.ready}/{status.wanted}",
+            revision.image if revision else "", str(revision.number) if revision else "", _ports(status), status.why,
+        ]  # fmt: skip
+        table.append(row + ([",".join(c.name for c in status.containers), service.source] if wide else []))
+    return table
+
+
+def namespace_json(namespace: RecordedNamespace) -> dict[str, Any]:
+    """The reference's namespace object; labels are ours, after its keys."""
+    return {
+        "meta": {
+            "name": namespace.ref.namespace,
+            "description": namespace.description,
+            "created": namespace.created,
+            "updated": namespace.updated,
+            "labels": dict(namespace.labels),
+        }
+    }
+
+
+def service_json(service: RecordedService, status: Status) -> dict[str, Any]:
+    """The reference's service object: meta, state, spec. The spec is as written, variables unresolved."""
+    revision = shown_revision(service)
+    counters = status.counters
+    memory = (revision.memory or 0) // 1048576 if revision else 0
+    return {
+        "meta": {
+            "name": service.ref.name,
+            "description": service.description,
+            "replicas": status.wanted,
+            "namespace": service.ref.namespace,
+            "created": service.created,
+            "updated": service.updated,
+            "labels": dict(service.labels),
+        },
+        "state": {
+            "state": status.word,
+            "status": status.why,
+            "resources": {"memory": memory * status.wanted},
+            "replicas": {name: getattr(counters, name) for name in
+                         ("total", "provision", "ready", "running", "created", "stopped", "errored")},
+        },
+        "spec": [_spec_json(revision, memory)] if revision else [],
+    }  # fmt: skip
+
+
+def manifest(service: RecordedService) -> dict[str, Any]:
+    """The manifest as its author wrote it, for `get -o yaml`."""
+    revision = shown_revision(service)
+    meta: dict[str, Any] = {"name": service.ref.name, "namespace": service.ref.namespace}
+    if service.description:
+        meta["description"] = service.description
+    if service.labels:
+        meta["labels"] = dict(service.labels)
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.written) if revision else {}}
+
+
+def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
+    meta: dict[str, Any] = {"name": namespace.ref.namespace}
+    if namespace.description:
+        meta["description"] = namespace.description
+    if namespace.labels:
+        meta["labels"] = dict(namespace.labels)
+    return {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+
+
+def shown_revision(service: RecordedService) -> Revision | None:
+    """The last good one; before there is any, the one that is under way or failed."""
+    return service.current or service.pending or service.failed
+
+
+def _action_json(action: Action) -> dict[str, Any]:
+    return {
+        "action": action.verb,
+        "kind": action.ref.kind,
+        "namespace": action.ref.namespace,
+        "name": action.ref.name or action.ref.namespace,
+        "origin": action.origin,
+        "causes": [
+            {"field": c.field, "old": c.old, "new": c.new, "at": f"{c.at.file}:{c.at.line}" if c.at else ""}
+            for c in action.causes
+        ],
+        "impact": action.impact,
+    }
+
+
+def _spec_json(revision: Revision, memory: int) -> dict[str, Any]:
+    written = revision.written
+    env = written.get("env")
+    listed = [f"{name}={value}" for name, value in env.items()] if isinstance(env, dict) else env
+    command = written.get("command", "")
+    return {
+        "meta": {
+            "id": revision.id, "parent": revision.parent, "revision": revision.number, "labels": {},
+            "created": revision.created, "updated": revision.updated,
+        },
+        "memory": memory,
+        "command": command if isinstance(command, str) else " ".join(map(str, command)),
+        "image": revision.image,
+        "env": listed,
+        "ports": written.get("ports", []),
+    }  # fmt: skip
+
+
+def _ports(status: Status) -> str:
+    shown: dict[str, None] = {}
+    for container in status.containers:
+        for port in container.ports:
+            if port.external:
+                shown[f"{port.host_ip or '0.0.0.0'}:{port.external}->{port.internal}/{port.protocol}"] = None
+    return ",".join(shown)
