@@ -160,13 +160,14 @@ class _Recording:
                 )
             )
         self.store.set_image(revision.id, self.action.candidates[0].image_id)
-        self.store.adopt(service, self.source, revision, rows)
+        self.store.adopt(rows)
+        self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
     def _good(self, service: Service, revision: Revision) -> None:
         if self.action.verb in ("heal", "record"):
             self.store.record_service(service, self.source, fingerprint.digests(service, revision.id))
         else:
-            self.store.promote(revision.id, service)
+            self.store.promote(revision.id, service, self.source)
 
     def _perform(self, revision: Revision | None) -> Outcome:
         tools = self.tools
@@ -179,7 +180,7 @@ class _Recording:
         why = "; ".join(str(cause) for cause in action.causes)
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb
-        self.store.add_activity(action.ref.namespace, action.ref.name, kind, reason, message, revision)
+        self.store.add_activity(action.ref, kind, reason, message, revision)
 
 
 class _Journal:
@@ -188,16 +189,13 @@ class _Journal:
     def __init__(self, store: Store, source: str, revision: Revision | None, guard: Callable[[], None]) -> None:
         self.revision, self.source = revision, source
         self._store, self._guard = store, guard
-        self._refs: dict[str, Ref] = {}
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent:
         self._guard()
-        intent = self._store.begin(verb, ref, target, number, self.revision.id if self.revision else "")
-        self._refs[intent.nonce] = ref
-        return intent
+        return self._store.begin(verb, ref, target, number, self.revision.id if self.revision else "")
 
     def end(self, intent: Intent, effect: Effect) -> None:
-        self._store.end(intent, effect, self._refs.pop(intent.nonce), self.revision, self.source)
+        self._store.end(intent.nonce, effect)
 
     def image(self, image_id: str) -> None:
         if self.revision and self.revision.image_id != image_id:

@@ -54,7 +54,7 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
 
 def _record(recovery: Recovery, store: Store) -> None:
     for intent, effect in recovery.settled:
-        store.settle(intent.nonce, effect)
+        store.end(intent.nonce, effect)
 
 
 def _keep_files(decided: Plan, desired: Desired, store: Store) -> None:

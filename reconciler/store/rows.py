@@ -1,0 +1,218 @@
+"""Rows become values and values rows. Runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from ..model import (
+    Activity,
+    Dependency,
+    Namespace,
+    OpenIntent,
+    Place,
+    Recorded,
+    RecordedContainer,
+    RecordedNamespace,
+    RecordedService,
+    RecordedVolume,
+    Ref,
+    Revision,
+    Service,
+)
+from ..runtime import Effect
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+
+
+def recorded(db: sqlite3.Connection, since: float) -> Recorded:
+    """Everything; removals are counted from `since` (seconds since the epoch)."""
+    revisions: dict[tuple[Ref, str], Revision] = {}
+    for row in db.execute("select * from revisions where status != 'superseded' order by number"):
+        found = _revision(row)
+        revisions[found.ref, found.status] = found
+    containers: dict[Ref, list[RecordedContainer]] = {}
+    for row in db.execute("select * from containers order by number, attempt"):
+        containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
+    services = {
+        ref: _service(row, ref, revisions, containers.get(ref, []))
+        for row in db.execute("select * from services order by namespace, name")
+        for ref in [Ref(row["namespace"], row["name"])]
+    }
+    removed = {
+        row["source"]: row["n"]
+        for row in db.execute("select source, count(*) as n from removals where at >= ? group by source", (since,))
+    }
+    owned: dict[str, int] = dict(removed)
+    for service in services.values():
+        owned[service.source] = owned.get(service.source, 0) + 1
+    return Recorded(
+        namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
+        services=services,
+        volumes={
+            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"])
+            for r in db.execute("select * from volumes")
+        },
+        intents=tuple(
+            OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],
+                       r["revision"], r["target"])
+            for r in db.execute("select * from intents order by created")
+        ),
+        removed_lately=removed,
+        held_services=owned,
+    )  # fmt: skip
+
+
+def revision(db: sqlite3.Connection, ref: Ref, status: str) -> Revision | None:
+    row = db.execute(
+        "select * from revisions where namespace = ? and service = ? and status = ? order by number desc",
+        (*ref, status),
+    ).fetchone()
+    return _revision(row) if row else None
+
+
+def activity(db: sqlite3.Connection, namespace: str, service: str | None) -> list[Activity]:
+    query = "select * from activity where namespace = ?" + ("" if service is None else " and service = ?")
+    values = (namespace,) if service is None else (namespace, service)
+    return [
+        Activity(r["id"], r["created"], r["namespace"], r["service"], r["type"], r["reason"], r["message"],
+                 r["revision"], r["commit_id"], r["count"])
+        for r in db.execute(query + " order by seq desc", values)
+    ]  # fmt: skip
+
+
+def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
+    namespace, service = intent["namespace"], intent["service"]
+    match effect.kind:
+        case "container":
+            known = db.execute("select 1 from containers where id = ?", (effect.id,)).fetchone()
+            if known:
+                db.execute(
+                    "update containers set name = ?, projection = ? where id = ?",
+                    (effect.name, dump(effect.projection), effect.id),
+                )
+                return
+            base = db.execute("select base from revisions where id = ?", (intent["revision"],)).fetchone()
+            put_container(
+                db,
+                RecordedContainer(
+                    effect.id, Ref(namespace, service), effect.number, effect.attempt, effect.name,
+                    intent["revision"], base["base"] if base else intent["revision"], effect.projection,
+                ),
+            )  # fmt: skip
+        case "container-gone":
+            db.execute("delete from containers where id = ?", (effect.id,))
+        case "network":
+            db.execute("update namespaces set network = ? where name = ?", (effect.id, namespace))
+        case "network-gone":
+            db.execute("update namespaces set network = '' where name = ?", (namespace,))
+        case "volume":
+            db.execute(
+                "insert or replace into volumes values (?,?,?)", (effect.name, namespace, effect.created)
+            )
+
+
+def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
+    db.execute(
+        "insert or replace into containers values (?,?,?,?,?,?,?,?,?)",
+        (c.id, *c.ref, c.number, c.attempt, c.name, c.revision, c.base, dump(c.projection)),
+    )
+
+
+def put_revision(db: sqlite3.Connection, r: Revision) -> None:
+    db.execute(
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        (
+            r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
+            r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
+            json.dumps(list(r.logs)),
+        ),
+    )  # fmt: skip
+
+
+def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
+    place = namespace.place
+    db.execute(
+        "insert into namespaces values (?,?,?,?,?,?,?,?,'') on conflict do update set source = excluded.source, "
+        "file = excluded.file, line = excluded.line, "
+        "updated = case when (description, labels) = (excluded.description, excluded.labels) "
+        "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels",
+        (namespace.ref.namespace, source, place.file, place.line, namespace.description, dump(namespace.labels), at, at),
+    )
+
+
+def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, *, new_only: bool = False) -> None:
+    """`new_only`: a service that is recorded already keeps what is recorded until its revision proves good."""
+    place = service.place
+    depends = json.dumps([[*d.ref, d.condition] for d in service.spec.depends_on])
+    update = (
+        "do nothing"
+        if new_only
+        else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
+        "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
+        "updated = excluded.updated"
+    )
+    db.execute(
+        f"insert into services values (?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        (*service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at),
+    )
+
+
+def _namespace(row: sqlite3.Row) -> RecordedNamespace:
+    return RecordedNamespace(
+        Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
+        json.loads(row["labels"]), row["created"], row["updated"], row["network"],
+    )  # fmt: skip
+
+
+def _service(
+    row: sqlite3.Row, ref: Ref, revisions: Mapping[tuple[Ref, str], Revision], containers: list[RecordedContainer]
+) -> RecordedService:
+    return RecordedService(
+        ref=ref,
+        source=row["source"],
+        place=Place(row["file"], row["line"]),
+        description=row["description"],
+        labels=json.loads(row["labels"]),
+        created=row["created"],
+        updated=row["updated"],
+        depends_on=tuple(Dependency(Ref(ns, name), cond) for ns, name, cond in json.loads(row["depends_on"])),
+        current=revisions.get((ref, "current")),
+        failed=revisions.get((ref, "failed")),
+        pending=revisions.get((ref, "pending")),
+        containers=tuple(containers),
+    )
+
+
+def _revision(row: sqlite3.Row) -> Revision:
+    return Revision(
+        id=row["id"],
+        ref=Ref(row["namespace"], row["service"]),
+        number=row["number"],
+        parent=row["parent"],
+        base=row["base"],
+        status=row["status"],
+        created=row["created"],
+        updated=row["updated"],
+        fingerprint=row["fingerprint"],
+        image=row["image"],
+        image_id=row["image_id"],
+        replicas=row["replicas"],
+        memory=row["memory"],
+        written=json.loads(row["written"]),
+        shown=json.loads(row["shown"]),
+        digests=json.loads(row["digests"]),
+        cause=row["cause"],
+        logs=tuple(json.loads(row["logs"])),
+    )
+
+
+def _container(row: sqlite3.Row) -> RecordedContainer:
+    return RecordedContainer(
+        row["id"], Ref(row["namespace"], row["service"]), row["number"], row["attempt"], row["name"],
+        row["revision"], row["base"], json.loads(row["projection"]),
+    )  # fmt: skip
