@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import apply, plan, snapshots
+from . import apply, marker, plan, snapshots
+from .errors import ImageUnavailable
 from .model import Desired, Outcome, Plan, Ref
 from .recovery import Recovery, recover
-from .runtime import Runtime
+from .runtime import Progress, Report, Runtime
 from .store import Store
 
 
@@ -31,6 +32,18 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
     return plan.make(desired, recorded, observed, answers)
 
 
+def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
+    """Asks the registry again for images whose `pull_policy` is always. A failure is only reported: what runs, runs on."""
+    for service in desired.services.values():
+        if service.spec.pull_policy != "always" or (desired.selected is not None and service.ref not in desired.selected):
+            continue
+        report(Progress(service.ref, "pulling", service.spec.image))
+        try:
+            runtime.refresh(service.spec.image, lambda detail, ref=service.ref: report(Progress(ref, "pulling", detail)))  # type: ignore[misc]
+        except ImageUnavailable as error:
+            report(Progress(service.ref, "pull failed", error.message))
+
+
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:
     """One cycle under the lock. What the engine refuses to change in place is planned again as a replacement."""
     decided, outcomes = _pass(desired, answers, tools)
@@ -47,6 +60,7 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     observed = tools.runtime.observe()
     recovery = recover(tools.store.recorded(), observed)
     _record(recovery, tools.store)
+    marker.claim(tools.runtime, tools.store)
     decided = plan.make(desired, recovery.recorded, observed, answers)
     _keep_files(decided, desired, tools.store)
     return decided, apply.run(plan.allowed(decided), tools)

@@ -1,0 +1,160 @@
+"""`lb plan`, `lb apply` and `lb down`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from .. import marker, plan as plans, reconcile, render
+from .. import source as sources
+from ..apply import Tools
+from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_REFUSED, worst
+from ..model import Desired, Plan
+from . import doors
+from .options import debug_option, echo_json, output_option, read_source, say, source_options, state_dir, state_option
+from .progress import Progress, progress
+
+yes_option = click.option("--yes", is_flag=True, help="Answer the ordinary questions with yes.")
+timeout_option = click.option("--timeout", type=float, metavar="SECONDS", help="Stop after this time.")
+remote_option = click.option("--remote-engine", is_flag=True, help="Change an engine that is not on this host.")
+
+
+@click.command(epilog="\b\nExamples:\n  lb plan\n  lb plan -o json examples/quickstart\n  lb plan --detailed-exitcode")
+@source_options
+@state_option
+@output_option("text", "json")
+@click.option("--adopt", is_flag=True, help="Plan the adoption of what a lost state had made.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
+@debug_option
+def plan(
+    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
+    detailed_exitcode: bool,
+) -> int:  # fmt: skip
+    """Show what an apply would do, and why. Changes nothing."""
+    desired = read_source(path, files, settings)
+    with doors.reading(state_dir(state)) as (store, runtime):
+        decided = reconcile.preview(desired, store, runtime, plans.Answers(adopt=adopt))
+    _show(decided, output)
+    changes = [EXIT_CHANGES] if detailed_exitcode and decided.changes else []
+    return worst([*_plan_codes(decided), *changes])
+
+
+@click.command(epilog="\b\nExamples:\n  lb apply\n  lb apply --yes examples/quickstart\n  lb apply -f new.yaml --dry-run")
+@source_options
+@state_option
+@output_option("text", "json")
+@click.option("--adopt", is_flag=True, help="Take over what a lost state had made and the manifests describe.")
+@click.option("--confirm-deletes", metavar="HASH", default="", help="Confirm exactly the list of removals of a plan.")
+@click.option("--dry-run", is_flag=True, help="Plan only.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for new replicas to be ready.")
+@yes_option
+@timeout_option
+@remote_option
+@debug_option
+def apply(
+    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
+    confirm_deletes: str, dry_run: bool, no_wait: bool, yes: bool, timeout: float | None, remote_engine: bool,
+) -> int:  # fmt: skip
+    """Make the engine match the manifests."""
+    desired = read_source(path, files, settings)
+    answers = plans.Answers(adopt=adopt, confirm=confirm_deletes, no_wait=no_wait)
+    if dry_run:
+        with doors.reading(state_dir(state)) as (store, runtime):
+            decided = reconcile.preview(desired, store, runtime, answers)
+        _show(decided, output)
+        return worst(_plan_codes(decided))
+    with (
+        doors.changing(state_dir(state), adopt=adopt, remote=remote_engine) as (store, runtime, lock),
+        doors.stopping(timeout) as cancel,
+        progress(output == "text") as reporter,
+    ):
+        reconcile.refresh(desired, runtime, reporter.report)
+        decided = reconcile.preview(desired, store, runtime, answers)
+        answers = _ask(decided, answers, output, yes=yes)
+        return _carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
+
+
+@click.command(epilog="\b\nExamples:\n  lb down\n  lb down --yes examples/quickstart")
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@state_option
+@output_option("text", "json")
+@yes_option
+@timeout_option
+@remote_option
+@debug_option
+def down(path: Path, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
+    """Remove every service and namespace of a source. Volumes stay."""
+    desired = Desired(sources.name(path), str(path))
+    with (
+        doors.changing(state_dir(state), adopt=False, remote=remote_engine) as (store, runtime, lock),
+        doors.stopping(timeout) as cancel,
+        progress(output == "text") as reporter,
+    ):
+        decided = reconcile.preview(desired, store, runtime)
+        if output == "text":
+            click.echo(render.plan_text(replace(decided, guards=())))
+        if decided.actions and not yes:
+            _confirm("Remove all of this?")
+        answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))
+        return _carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
+
+
+def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
+    cycle = reconcile.carry_out(desired, answers, tools)
+    marker.release(tools.runtime, tools.store)
+    reporter.close()
+    if output == "json":
+        echo_json({**render.plan_json(cycle.plan), "outcomes": [render.outcome_json(o) for o in cycle.outcomes]})
+    else:
+        for problem in cycle.plan.problems:
+            say(str(problem))
+        for guard in cycle.plan.guards:
+            say(guard.message)
+        click.echo(render.outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes")
+    codes = [outcome.code for outcome in cycle.outcomes]
+    if tools.cancel.is_set():
+        codes.append(EXIT_INTERRUPTED)
+    return worst([*_plan_codes(cycle.plan), *codes])
+
+
+def _plan_codes(decided: Plan) -> list[int]:
+    codes = [EXIT_INVALID] if decided.problems else []
+    codes += [EXIT_REFUSED] if any(g.kind != "incomplete" for g in decided.guards) else []
+    return codes + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+
+
+def _show(decided: Plan, output: str) -> None:
+    if output == "json":
+        echo_json(render.plan_json(decided))
+        return
+    for problem in decided.problems:
+        say(str(problem))
+    click.echo(render.plan_text(decided))
+
+
+def _ask(decided: Plan, answers: plans.Answers, output: str, *, yes: bool) -> plans.Answers:
+    """The ordinary questions, on a terminal: removals and adoption. Mass deletes are never asked for, only confirmed."""
+    if output == "text" and decided.actions:
+        click.echo(render.plan_text(decided))
+    held = {ref for guard in decided.guards for ref in guard.refs}
+    if not yes and any(a.verb == "remove" and a.ref not in held for a in decided.actions):
+        _confirm("Remove these?")
+    if not answers.adopt and any(guard.kind == "adoption" for guard in decided.guards) and _interactive():
+        answers = replace(answers, adopt=click.confirm("Adopt what was made under the lost state?", err=True))
+    return answers
+
+
+def _confirm(question: str) -> None:
+    """Without a terminal there is nobody to ask: `lb apply` in a script needs --yes to remove."""
+    if not _interactive():
+        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def _interactive() -> bool:
+    return click.get_text_stream("stdin").isatty()
+
+

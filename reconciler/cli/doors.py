@@ -1,0 +1,87 @@
+"""Opens what a command needs: the engine, the state, the lock. Heavy imports are made here, when needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Timer
+from types import FrameType
+
+from .. import clock, marker
+from ..errors import EXIT_INTERRUPTED, RefusedError
+from ..lock import Lock
+from ..runtime import Runtime
+from ..store import Store
+from .options import say
+
+
+def engine(state: Path) -> Runtime:
+    """Raises EngineUnreachable."""
+    from ..runtimes.client import connect
+    from ..runtimes.engine import Engine
+
+    return Engine(connect(), str(state / "snapshots"), clock.now)
+
+
+@contextlib.contextmanager
+def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
+    """State and engine for a command that changes neither."""
+    runtime = engine(state)
+    store = Store.open(state, create=False)
+    try:
+        yield store, runtime
+    finally:
+        store.close()
+        runtime.close()
+
+
+@contextlib.contextmanager
+def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store, Runtime, Lock]]:
+    """State, engine and the lock. Raises RefusedError where another state manages this engine."""
+    runtime = engine(state)
+    info = runtime.info()
+    if not info.local and not remote:
+        raise RefusedError(
+            f"the engine at {info.endpoint} is not on this host, where the lock would not reach it",
+            hint="run lb there, or add --remote-engine when nobody else does",
+        )
+    with Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]])) as lock:
+        store = Store.open(state)
+        try:
+            marker.check(runtime, store, adopt=adopt)
+            yield store, runtime, lock
+        finally:
+            store.close()
+            runtime.close()
+
+
+@contextlib.contextmanager
+def stopping(timeout: float | None) -> Iterator[Event]:
+    """An event that Ctrl-C, SIGTERM or the time limit sets: the step in flight is finished and recorded.
+
+    A second Ctrl-C leaves at once; the next apply carries on from what was written ahead.
+    """
+    cancel = Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if cancel.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        say("stopping after the step in flight")
+        cancel.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    timer = Timer(timeout, cancel.set) if timeout else None
+    if timer:
+        timer.daemon = True
+        timer.start()
+    try:
+        yield cancel
+    finally:
+        if timer:
+            timer.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)

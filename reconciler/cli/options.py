@@ -1,0 +1,81 @@
+"""Options and helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import source as sources
+from ..errors import UsageError
+from ..model import Desired, Ref
+
+Command = Callable[..., Any]
+
+
+def say(text: str) -> None:
+    """One line for people, on stderr."""
+    click.echo(f"lb: {text}", err=True)
+
+
+def state_dir(given: str | None) -> Path:
+    if given:
+        return Path(given).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/lb")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lb"
+
+
+state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="The state folder (also LB_STATE).")
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+
+
+def source_options(command: Command) -> Command:
+    for option in reversed([
+        click.argument("path", default=".", type=click.Path(path_type=Path)),
+        click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
+                     help="Join this manifest to the source; deletes nothing. - reads standard input."),
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
+    ]):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def output_option(*formats: str) -> Callable[[Command], Command]:
+    return click.option("-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True)
+
+
+def read_source(path: Path, files: Sequence[str], settings: Sequence[str]) -> Desired:
+    stdin = sys.stdin.buffer.read() if "-" in files else None
+    return sources.read(
+        path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin
+    )
+
+
+def variables(settings: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {setting}: write --set NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def service_ref(name: str, namespace: str | None) -> Ref:
+    """`NS/SVC`, or `SVC` with `-n NS`."""
+    first, slash, second = name.partition("/")
+    if slash and first and second and namespace in (None, first):
+        return Ref(first, second)
+    if slash or not namespace:
+        raise UsageError(f"{name}: name a service as NAMESPACE/SERVICE, or as SERVICE with -n NAMESPACE")
+    return Ref(namespace, name)
+
+
+def echo_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
