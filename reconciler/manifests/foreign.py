@@ -1,0 +1,77 @@
+"""Keys of other tools, and keys of ours that this version has not learned: the answer is what to write. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+# Where a key of another tool is found → what to write here.
+_FOREIGN = {
+    "metadata": "write meta: instead of metadata:",
+    "environment": "write env: instead of environment:",
+    "mem_limit": "write memory: 64 (MiB) or memory: 64m instead of mem_limit:",
+    "resources": "write memory: and cpus: under spec: instead of resources:",
+    "limits": "write memory: and cpus: under spec: instead of limits:",
+    "workdir": "write working_dir: instead of workdir: (not yet supported by this version)",
+    "deploy": "write replicas:, memory: and update: under spec: instead of deploy:",
+    "scale": "write replicas: instead of scale:",
+    "container_name": "remove container_name: names are <namespace>.<service>.<n>-<attempt>",
+    "args": "write command: instead of args:",
+    "cmd": "write command: instead of cmd:",
+    "containers": "write image:, command: and the rest directly under spec: a service has one container",
+    "template": "templates are not yet supported by this version",
+    "links": "remove links: services of a namespace find each other by name",
+    "expose": "remove expose: services of a namespace reach every port of each other",
+    "build": "write image: instead of build: lb runs images, it does not build them",
+    "imagePullPolicy": "write pull_policy: instead of imagePullPolicy:",
+    "restart_policy": "write restart: unless-stopped instead of restart_policy:",
+    "restartPolicy": "write restart: unless-stopped instead of restartPolicy:",
+    "livenessProbe": "write healthcheck: instead of livenessProbe:",
+    "readinessProbe": "write healthcheck: instead of readinessProbe:",
+    "volumeMounts": "write volumes: instead of volumeMounts:",
+    "mounts": "write volumes: instead of mounts:",
+    "published": "write external: instead of published:",
+    "containerPort": "write internal: instead of containerPort:",
+    "hostPort": "write external: instead of hostPort:",
+    "targetPort": "write internal: instead of targetPort:",
+    "host_port": "write external: instead of host_port:",
+    "container_port": "write internal: instead of container_port:",
+    "services": "write one document for each service, with apiVersion: lb/v1 and kind: Service",
+    "version": "write apiVersion: lb/v1 instead of version:",
+    "order_by": "write order: instead of order_by:",
+    "failure_action": "write on_failure: instead of failure_action:",
+    "delay": "write min_ready: instead of delay:",
+    "monitor": "monitor: is not yet supported by this version",
+    "stopGracePeriod": "write stop_grace_period: instead of stopGracePeriod:",
+    "terminationGracePeriodSeconds": "write stop_grace_period: 10s instead of terminationGracePeriodSeconds:",
+    "mem_reservation": "mem_reservation: is not yet supported by this version",
+}
+_INSTEAD = {("ports", "target"): "write internal: instead of target:", ("meta", "id"): "remove id: lb gives the ids"}
+_NOT_YET = {
+    "protect", "hosts", "platform", "pids_limit", "shm_size", "ulimits", "sysctls", "env_file", "secrets", "networks",
+    "network_mode", "extra_hosts", "dns", "hostname", "labels", "user", "group_add", "working_dir", "read_only", "init",
+    "tty", "stdin_open", "cap_add", "cap_drop", "security_opt", "privileged", "devices", "logging", "volumes",
+    "share_with", "drift", "runtime", "templates", "pid", "ipc", "userns_mode", "tmpfs",
+}  # fmt: skip
+# Refused because it hands the host to the container; only a host's own policy may ever allow it.
+DANGEROUS = {"privileged", "devices", "cap_add", "security_opt", "network_mode", "pid", "ipc", "userns_mode"}
+_HOST_SIDE = {"policy", "sources", "registries", "notify", "listen", "network_pool", "state", "host"}
+
+
+def advice(parent: str, key: str, known: Iterable[str]) -> str:
+    """What to write instead of `key`, found under `parent` ("" for the document itself)."""
+    known = sorted(known)
+    if (parent, key) in _INSTEAD:
+        return _INSTEAD[parent, key]
+    if parent == "lb.yaml" and key in _HOST_SIDE:
+        return f"{key}: belongs to the host, not to the repository: it goes into /etc/lb/host.yaml, which this version does not read yet"
+    if key in DANGEROUS:
+        return f"{key}: is refused: it needs the host's policy, which is not yet supported by this version"
+    if key in _FOREIGN:
+        return _FOREIGN[key]
+    if key in _NOT_YET:
+        return f"{key}: is not yet supported by this version"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if near:
+        return f"there is no field {key}; did you mean {near[0]}?"
+    return f"there is no field {key}; there are {', '.join(known)}" if known else f"there is no field {key}; remove it"

@@ -1,0 +1,205 @@
+"""Bytes become documents with a place for every key and value. The only door to `yaml`.
+
+YAML 1.2 core scalars on PyYAML's C parser: only true and false are booleans, `2222:22` and `017` are strings, there
+are no dates. Duplicate keys, unknown tags and recursive aliases are problems; so is anything over the limits, which
+keep a small file from growing into a large one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..model import Place, Problem
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+MAX_NODES = 50_000
+MAX_ALIASES = 100
+MAX_DOCUMENTS = 200
+
+Path = tuple[str | int, ...]
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)$")
+_RADIX = re.compile(r"0o[0-7]+$|0x[0-9a-fA-F]+$")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "True": True, "TRUE": True,
+          "false": False, "False": False, "FALSE": False}  # fmt: skip
+_PREFIX = "tag:yaml.org,2002:"
+
+
+@dataclass(slots=True)
+class Document:
+    """`places` has the place of each value, `keys` that of each key, by path from the document's root."""
+
+    file: str
+    value: Any
+    places: dict[Path, Place] = field(default_factory=dict)
+    keys: dict[Path, Place] = field(default_factory=dict)
+
+    def at(self, path: Path) -> Place:
+        """The place of the value at this path, or of the nearest thing around it that is written."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, Place(self.file))
+
+
+class _Bad(Exception):
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(place, "", message, "INCORRECT_YAML")
+
+
+def read(file: str, content: bytes) -> tuple[list[Document], list[Problem]]:
+    """Every document that can be read, and at most one problem: after it nothing of the file is trusted."""
+    import yaml
+
+    if len(content) > MAX_BYTES:
+        return [], [_problem(file, f"the file is larger than {MAX_BYTES // 1024} KiB; split it")]
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        col = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
+        return [], [Problem(Place(file, line, col), "", "not UTF-8 text; save the file as UTF-8", "INCORRECT_YAML")]
+    documents: list[Document] = []
+    budget = _Budget()
+    try:
+        for node in _nodes(text):
+            if len(documents) == MAX_DOCUMENTS:
+                raise _Bad(_place(file, node), f"more than {MAX_DOCUMENTS} documents in one file; split it")
+            document = Document(file, None)
+            document.value = _Builder(document, budget).build(node, (), 0)
+            if document.value is not None:
+                documents.append(document)
+    except _Bad as error:
+        return documents, [error.problem]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+        return documents, [Problem(place, "", f"not YAML: {error.problem or error.context}", "INCORRECT_YAML")]
+    except yaml.YAMLError as error:
+        return documents, [_problem(file, f"not YAML: {' '.join(str(error).split())}")]
+    return documents, []
+
+
+def scalar(text: str) -> Any:
+    """A plain scalar's value by the YAML 1.2 core schema."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.match(text):
+        return int(text)
+    if _RADIX.match(text):
+        return int(text, 0)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def write(values: Sequence[Any]) -> str:
+    """Documents as YAML, for people: block style, keys in their order."""
+    import yaml
+
+    return yaml.safe_dump_all(values, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _nodes(text: str) -> Iterator[Any]:
+    import yaml
+    from yaml.resolver import BaseResolver
+
+    class Loader(yaml.cyaml.CParser, BaseResolver):  # type: ignore[misc]
+        """The C parser with no implicit types: they are ours, by YAML 1.2."""
+
+        def __init__(self, stream: str) -> None:
+            yaml.cyaml.CParser.__init__(self, stream)
+            BaseResolver.__init__(self)
+
+    loader = Loader(text)
+    while loader.check_node():
+        yield loader.get_node()
+
+
+@dataclass(slots=True)
+class _Budget:
+    nodes: int = 0
+    aliases: int = 0
+
+
+class _Builder:
+    def __init__(self, document: Document, budget: _Budget) -> None:
+        self.document, self.budget = document, budget
+        self.open: set[int] = set()
+        self.seen: set[int] = set()
+
+    def build(self, node: Any, path: Path, depth: int) -> Any:
+        place = _place(self.document.file, node)
+        self.document.places.setdefault(path, place)
+        self._count(node, place, depth)
+        if id(node) in self.open:
+            raise _Bad(place, "an alias that contains itself")
+        kind = node.id
+        tag = node.tag.removeprefix(_PREFIX)
+        if tag not in ("str", "seq", "map"):
+            raise _Bad(place, f"the tag {node.tag if tag == node.tag else '!!' + tag} is not supported; remove it")
+        self.open.add(id(node))
+        try:
+            if kind == "mapping":
+                return self._mapping(node, path, depth)
+            if kind == "sequence":
+                return [self.build(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
+        finally:
+            self.open.discard(id(node))
+        return node.value if node.style in ("'", '"', "|", ">") else scalar(node.value)
+
+    def _mapping(self, node: Any, path: Path, depth: int) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merges: list[Any] = []
+        for key, value in node.value:
+            place = _place(self.document.file, key)
+            if key.id != "scalar":
+                raise _Bad(place, "a key must be a word, not a list or a map")
+            if key.value == "<<" and key.style not in ("'", '"'):
+                merges += value.value if value.id == "sequence" else [value]
+                continue
+            if key.value in found:
+                first = self.document.keys[(*path, key.value)]
+                raise _Bad(place, f"the key {key.value!r} stands here twice (first in line {first.line}); remove one")
+            self.document.keys[(*path, key.value)] = place
+            found[key.value] = self.build(value, (*path, key.value), depth + 1)
+        for merged in merges:
+            if merged.id != "mapping":
+                raise _Bad(_place(self.document.file, merged), "<< takes an alias of a map, or a list of them")
+            self._merge(merged, path, depth, found)
+        return found
+
+    def _merge(self, node: Any, path: Path, depth: int, into: dict[str, Any]) -> None:
+        if id(node) in self.open:
+            raise _Bad(_place(self.document.file, node), "an alias that contains itself")
+        aside = Document(self.document.file, None)
+        builder = _Builder(aside, self.budget)
+        builder.open, builder.seen = self.open, self.seen
+        for key, value in builder.build(node, path, depth).items():
+            if key not in into:
+                into[key] = value
+                inside = (*path, key)
+                for source, target in ((aside.places, self.document.places), (aside.keys, self.document.keys)):
+                    target.update({p: q for p, q in source.items() if p[: len(inside)] == inside})
+
+    def _count(self, node: Any, place: Place, depth: int) -> None:
+        self.budget.nodes += 1
+        if depth > MAX_DEPTH:
+            raise _Bad(place, f"nested more than {MAX_DEPTH} levels deep")
+        if self.budget.nodes > MAX_NODES:
+            raise _Bad(place, f"more than {MAX_NODES} values, aliases expanded")
+        if id(node) in self.seen:
+            self.budget.aliases += 1
+            if self.budget.aliases > MAX_ALIASES:
+                raise _Bad(place, f"more than {MAX_ALIASES} aliases")
+        self.seen.add(id(node))
+
+
+def _place(file: str, node: Any) -> Place:
+    return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+def _problem(file: str, message: str) -> Problem:
+    return Problem(Place(file), "", message, "INCORRECT_YAML")

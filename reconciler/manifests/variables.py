@@ -1,0 +1,65 @@
+"""`${NAME}`, `${NAME:-default}` and `$${`: written values become resolved ones. Pure.
+
+A scalar that is nothing but one `${…}` takes the type that its field asks for; any other stays a string. Values come
+from lb.yaml and the command line, never from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .reading import Document, Path, scalar
+
+_PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
+_NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?$", re.DOTALL)
+# Fields whose schema asks for a number or a truth value.
+_TYPED = {"replicas", "memory", "cpus", "retries", "parallelism", "internal", "external", "read_only", "disable"}
+
+Complaint = tuple[Path, str]
+
+
+def resolve(document: Document, values: Mapping[str, str]) -> tuple[Any, list[Complaint]]:
+    """The document's value with every variable replaced, and what could not be, by path."""
+    complaints: list[Complaint] = []
+    return _walk(document.value, (), values, complaints), complaints
+
+
+def uses_variables(written: Any) -> bool:
+    return isinstance(written, str) and bool(_PATTERN.search(written))
+
+
+def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Complaint]) -> Any:
+    if isinstance(value, dict):
+        return {key: _walk(item, (*path, key), values, complaints) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, (*path, i), values, complaints) for i, item in enumerate(value)]
+    if not isinstance(value, str) or "$" not in value:
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        if match["literal"]:
+            return "$"
+        if match["open"]:
+            complaints.append((path, "${ without its }; write $${ for a literal ${"))
+            return ""
+        name = _NAME.match(match["inside"])
+        if not name:
+            text = match["inside"]
+            complaints.append((path, f"${{{text}}} is not a variable; write ${{NAME}} or ${{NAME:-default}}"))
+            return ""
+        if name["name"] in values and (values[name["name"]] != "" or name["default"] is None):
+            return values[name["name"]]
+        if name["default"] is not None:
+            return name["default"][2:]
+        complaints.append(
+            (path, f"${{{name['name']}}} is not defined; add it to lb.yaml: variables, or pass --set {name['name']}=...")
+        )
+        return ""
+
+    resolved = _PATTERN.sub(replace, value)
+    whole = _PATTERN.fullmatch(value)
+    if whole and not whole["literal"] and path and path[-1] in _TYPED:
+        return scalar(resolved)
+    return resolved

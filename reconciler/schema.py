@@ -1,0 +1,121 @@
+"""JSON Schema: found once, compiled once, and its complaints in words. The only door to `jsonschema`."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """`unknown` is the key that may not stand at `path`, with the keys that may; else `message` says what to write."""
+
+    path: Steps
+    message: str
+    unknown: str = ""
+    known: tuple[str, ...] = ()
+
+
+@functools.cache
+def load(name: str) -> dict[str, Any]:
+    """A schema by name. In a checkout the schemas lie beside the package, in a wheel inside it."""
+    beside = Path(__file__).parent.parent / "schemas"
+    folder = beside if (beside / "manifest.json").exists() else resources.files("reconciler.schemas")
+    file = folder / f"{name}.json"
+    if not name.isidentifier() or not file.is_file():
+        raise UsageError(f"there is no schema {name}; there are manifest, source and plan")
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def validate(name: str, value: Any) -> list[Complaint]:
+    """What is wrong with the value, in the order of the document; empty when nothing is."""
+    return [c for error in _validator(name).iter_errors(value) for c in _complaints(error)]
+
+
+@functools.cache
+def _validator(name: str) -> Any:
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(load(name))
+
+
+def _complaints(error: Any) -> Iterator[Complaint]:
+    path = tuple(error.absolute_path)
+    if error.validator == "if" and error.context:
+        for inner in error.context:
+            yield from _complaints(inner)
+    elif error.validator == "additionalProperties":
+        known = tuple(error.schema.get("properties", ()))
+        for key in error.instance:
+            if key not in known:
+                yield Complaint(path, "", key, known)
+    elif error.validator == "required":
+        for key in error.validator_value:
+            if key not in error.instance and f"'{key}'" in error.message:
+                example = _example(error.schema.get("properties", {}).get(key, {}))
+                yield Complaint(path, f"{key} is missing; write {key}: {example}")
+    elif error.validator == "oneOf":
+        yield from _best(error, path)
+    else:
+        yield Complaint(path, _words(error))
+
+
+def _best(error: Any, path: Steps) -> Iterator[Complaint]:
+    """Of the alternatives the one whose type fits; when none does, what all of them are."""
+    by_branch: dict[int, list[Any]] = {}
+    for inner in error.context:
+        by_branch.setdefault(inner.schema_path[0], []).append(inner)
+    fitting = [found for found in by_branch.values()
+               if not any(i.validator == "type" and len(i.absolute_path) == len(path) for i in found)]  # fmt: skip
+    if len(fitting) == 1:
+        for inner in fitting[0]:
+            yield from _complaints(inner)
+    else:
+        yield Complaint(path, f"must look like {_example(error.schema)}")
+
+
+def _words(error: Any) -> str:
+    wanted, example = error.validator_value, _example(error.schema)
+    match error.validator:
+        case "type":
+            names = " or ".join([wanted] if isinstance(wanted, str) else wanted)
+            article = {"object": "a map", "array": "a list", "integer": "a whole number", "string": "text",
+                       "boolean": "true or false", "number": "a number"}.get(names, names)  # fmt: skip
+            hint = " (quote it)" if names == "string" and isinstance(error.instance, (int, float)) else ""
+            return f"must be {article}{hint}, like {example}"
+        case "enum":
+            return f"must be one of {', '.join(map(str, wanted))}"
+        case "const":
+            return f"must be {wanted}"
+        case "minimum":
+            return f"must be at least {wanted}"
+        case "maximum":
+            return f"must be at most {wanted}"
+        case "exclusiveMinimum":
+            return f"must be more than {wanted}"
+        case "minLength":
+            return f"must not be empty; write something like {example}"
+        case "maxLength":
+            return f"must have at most {wanted} characters"
+        case "uniqueItems":
+            return "must not name anything twice"
+        case "pattern":
+            return f"must look like {example}: {error.schema.get('description', '')}".rstrip(": ")
+    return str(error.message)
+
+
+def _example(schema: Any) -> str:
+    if "$ref" in schema and "examples" not in schema:
+        schema = load("manifest")["$defs"].get(schema["$ref"].rpartition("/")[2], {})
+    examples = schema.get("examples") or ["..."]
+    return " or ".join(e if isinstance(e, str) else json.dumps(e) for e in examples[:3])
