@@ -1,0 +1,90 @@
+"""What can only be seen over all objects of a source: names, ports, dependencies and their cycles. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ..model import Problem, Ref, Service
+
+
+def undeclared(services: Mapping[Ref, Service], declared: Iterable[str]) -> list[Problem]:
+    known = set(declared)
+    return [
+        Problem(
+            s.places.get("meta.namespace", s.place), "meta.namespace",
+            f"there is no namespace {ref.namespace} in this source; add a document with kind: Namespace",
+            "BAD_PARAMETER_NAMESPACE", ref,
+        )
+        for ref, s in services.items() if ref.namespace not in known
+    ]  # fmt: skip
+
+
+def ports(services: Mapping[Ref, Service]) -> list[Problem]:
+    """Two services that want one host port; the later one is told."""
+    holders: dict[tuple[int, str], list[tuple[str, Service]]] = {}
+    found = []
+    for ref, service in services.items():
+        for port in service.spec.ports:
+            if port.external is None:
+                continue
+            for address, other in holders.get((port.external, port.protocol), []):
+                if other.ref != ref and (address == port.host_ip or "" in (address, port.host_ip)):
+                    at = other.places.get("ports", other.place)
+                    message = f"host port {port.external} is published by {other.ref} too ({at.file}:{at.line})"
+                    found.append(Problem(service.places["ports"], "spec.ports", message, ref=ref))
+                    break
+            holders.setdefault((port.external, port.protocol), []).append((port.host_ip, service))
+    return found
+
+
+def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref]) -> list[Problem]:
+    """Dependencies that nobody declares, and cycles, each printed once, from its smallest name."""
+    known = set(mentioned)
+    found = []
+    for ref, service in services.items():
+        for dependency in service.spec.depends_on:
+            if dependency.ref not in known:
+                place = service.places.get(f"depends_on.{dependency.ref}", service.place)
+                message = f"there is no service {dependency.ref} in this source"
+                found.append(Problem(place, "spec.depends_on", message, ref=ref))
+            elif dependency.ref == ref:
+                place = service.places.get(f"depends_on.{ref}", service.place)
+                found.append(Problem(place, "spec.depends_on", f"{ref} depends on itself", ref=ref))
+    for cycle in _cycles(services):
+        text = " → ".join(str(ref) for ref in [*cycle, cycle[0]])
+        for ref in cycle:
+            service = services[ref]
+            place = service.places.get("depends_on", service.place)
+            found.append(Problem(place, "spec.depends_on", f"a cycle: {text}", ref=ref))
+    return found
+
+
+def _cycles(services: Mapping[Ref, Service]) -> list[list[Ref]]:
+    done: set[Ref] = set()
+    found: list[list[Ref]] = []
+    for start in sorted(services):
+        trail: list[tuple[Ref, list[Ref]]] = [(start, _next(services, start))]
+        on_trail = [start]
+        if start in done:
+            continue
+        while trail:
+            ref, left = trail[-1]
+            if not left:
+                trail.pop()
+                on_trail.pop()
+                done.add(ref)
+                continue
+            following = left.pop()
+            if following in on_trail:
+                cycle = on_trail[on_trail.index(following) :]
+                if len(cycle) > 1:
+                    at = cycle.index(min(cycle))
+                    found.append(cycle[at:] + cycle[:at])
+            elif following not in done:
+                trail.append((following, _next(services, following)))
+                on_trail.append(following)
+    return found
+
+
+def _next(services: Mapping[Ref, Service], ref: Ref) -> list[Ref]:
+    return sorted((d.ref for d in services[ref].spec.depends_on if d.ref in services), reverse=True)
