@@ -80,7 +80,5 @@ def changed_fields(service: Service, recorded: Mapping[str, str], salt: str) -> 
     return sorted(path for path in now.keys() | recorded.keys() if now.get(path) != recorded.get(path))
 
 
-
-
 def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -40,7 +40,9 @@ class Lock:
             holder = _read(handle)
             os.close(handle)
             who = f"pid {holder.get('pid', '?')} (`{holder.get('command', '?')}`), since {holder.get('since', '?')}"
-            raise LockedError(f"another process is changing this engine: {who}", hint="try again when it is done") from error
+            raise LockedError(
+                f"another process is changing this engine: {who}", hint="try again when it is done"
+            ) from error
         epoch = int(_read(handle).get("epoch", 0)) + 1
         text = json.dumps({"pid": os.getpid(), "command": command, "since": now(), "epoch": epoch}).encode()
         os.ftruncate(handle, 0)

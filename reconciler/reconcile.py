@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,15 +33,21 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 
 
 def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
-    """Asks the registry again for images whose `pull_policy` is always. A failure is only reported: what runs, runs on."""
-    for service in desired.services.values():
-        if service.spec.pull_policy != "always" or (desired.selected is not None and service.ref not in desired.selected):
+    """Asks the registry again for images whose `pull_policy` is always.
+
+    A failure is only reported: what runs, runs on.
+    """
+    for ref, service in desired.services.items():
+        if service.spec.pull_policy != "always" or (desired.selected is not None and ref not in desired.selected):
             continue
-        report(Progress(service.ref, "pulling", service.spec.image))
         try:
-            runtime.refresh(service.spec.image, lambda detail, ref=service.ref: report(Progress(ref, "pulling", detail)))  # type: ignore[misc]
+            runtime.refresh(service.spec.image, _pulling(ref, report))
         except ImageUnavailable as error:
-            report(Progress(service.ref, "pull failed", error.message))
+            report(Progress(ref, "pull failed", error.message))
+
+
+def _pulling(ref: Ref, report: Report) -> Callable[[str], None]:
+    return lambda detail: report(Progress(ref, "pulling", detail))
 
 
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:

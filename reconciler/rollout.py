@@ -112,7 +112,7 @@ def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Rep
 
 def _create(action: Action, number: int) -> Change:
     trial = action.verb in ("create", "replace", "update")
-    births = (Step("create", number), Step("start", number))
+    births: tuple[Step, ...] = (Step("create", number), Step("start", number))
     if not action.unattended:
         births = (*births, Step("await", number))
     return Change(number, births, (Step("stop", number), Step("remove", number)), trial)

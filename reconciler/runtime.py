@@ -7,11 +7,11 @@ journal that the caller hands in; so no runtime knows the store. The caller may 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import EMPTY, Action, EngineInfo, Observed, Outcome, Ref, Revision
+from .model import Action, EngineInfo, Observed, Outcome, Ref, Revision
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -24,8 +24,19 @@ MARKER = "lb.state"  # the volume that says so
 LABEL_STATE = "lb.state"  # on the marker volume: which state folder manages this engine
 
 StepVerb = Literal[
-    "network", "volume", "pull", "create", "connect", "start", "stop", "remove", "update", "unpause", "rename",
-    "pin", "remove-network",
+    "network",
+    "volume",
+    "pull",
+    "create",
+    "connect",
+    "start",
+    "stop",
+    "remove",
+    "update",
+    "unpause",
+    "rename",
+    "pin",
+    "remove-network",
 ]
 
 
@@ -69,7 +80,7 @@ class Effect:
     number: int = 0
     attempt: int = 0
     created: str = ""
-    projection: Mapping[str, Any] = EMPTY
+    projection: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Journal(Protocol):
@@ -110,11 +121,16 @@ class Runtime(Protocol):
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
     def refresh(self, image: str, report: Callable[[str], None]) -> None:
         """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""
+
     def mark(self, labels: Mapping[str, str] | None) -> None:
         """Replaces that object; None removes it."""
-    def logs(self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-             ) -> Iterator[tuple[str, bytes]]:
+
+    def logs(
+        self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+    ) -> Iterator[tuple[str, bytes]]:
         """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""
+
     def close(self) -> None: ...

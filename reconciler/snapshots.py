@@ -7,7 +7,6 @@ running container: changed content is another digest, hence another revision.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,8 +65,11 @@ def _write(target: Path, entries: list[Entry]) -> None:
             file.write_bytes(data)
             file.chmod(0o755 if executable else 0o644)
         work.chmod(0o755)
-        os.rename(work, target.parent)
-    except FileExistsError:  # another apply was quicker, with the same content
+        work.rename(target.parent)
+    except OSError:
+        if not target.exists():
+            raise
+        # Another apply was quicker, with the same content
         shutil.rmtree(work)
 
 

@@ -47,7 +47,9 @@ def read(
     joined = _joined(root, files, stdin)
     found |= joined
     if not found and not problems:
-        raise SourceError(f"there are no manifests in {root}; nothing is changed", hint="is it mounted, is it the right folder?")
+        raise SourceError(
+            f"there are no manifests in {root}; nothing is changed", hint="is it mounted, is it the right folder?"
+        )
     desired = manifests.load(
         found, source=settings.name or str(root), root=str(root), settings=settings, variables=variables,
         trees=functools.partial(_tree, root),
@@ -56,7 +58,9 @@ def read(
     if joined:
         return replace(desired, selected=_under(desired, set(joined)), additive=True)
     if inside:
-        return replace(desired, selected=_under(desired, {f for f in found if f == inside or f.startswith(inside + "/")}))
+        return replace(
+            desired, selected=_under(desired, {f for f in found if f == inside or f.startswith(inside + "/")})
+        )
     return desired
 
 

@@ -51,9 +51,7 @@ def of(service: RecordedService, observed: Observed) -> Status:
     return Status(word, why, wanted, counters, live)
 
 
-def _word(
-    service: RecordedService, wanted: int, counters: Counters, live: tuple[Container, ...]
-) -> tuple[Word, str]:
+def _word(service: RecordedService, wanted: int, counters: Counters, live: tuple[Container, ...]) -> tuple[Word, str]:
     ended = sum(1 for c in live if drift.completed(c))
     if service.failed:
         why = f"revision {service.failed.number} failed: {service.failed.cause}"

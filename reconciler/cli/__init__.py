@@ -27,7 +27,9 @@ Examples:
 """
 
 
-@click.group(help="GitOps for Docker hosts: manifests of namespaces and services, applied to a Docker Engine." + EXAMPLES)
+@click.group(
+    help="GitOps for Docker hosts: manifests of namespaces and services, applied to a Docker Engine." + EXAMPLES
+)
 @click.version_option(__version__, prog_name="lb")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def lb(debug: bool) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from .. import marker, plan as plans, reconcile, render
+from .. import marker, reconcile, render
+from .. import plan as plans
 from .. import source as sources
 from ..apply import Tools
 from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_REFUSED, worst
@@ -42,7 +44,9 @@ def plan(
     return worst([*_plan_codes(decided), *changes])
 
 
-@click.command(epilog="\b\nExamples:\n  lb apply\n  lb apply --yes examples/quickstart\n  lb apply -f new.yaml --dry-run")
+@click.command(
+    epilog="\b\nExamples:\n  lb apply\n  lb apply --yes examples/quickstart\n  lb apply -f new.yaml --dry-run"
+)
 @source_options
 @state_option
 @output_option("text", "json")
@@ -74,7 +78,9 @@ def apply(
         reconcile.refresh(desired, runtime, reporter.report)
         decided = reconcile.preview(desired, store, runtime, answers)
         answers = _ask(decided, answers, output, yes=yes)
-        return _carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
+        return _carry_out(
+            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
+        )
 
 
 @click.command(epilog="\b\nExamples:\n  lb down\n  lb down --yes examples/quickstart")
@@ -99,7 +105,9 @@ def down(path: Path, state: str | None, output: str, yes: bool, timeout: float |
         if decided.actions and not yes:
             _confirm("Remove all of this?")
         answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))
-        return _carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
+        return _carry_out(
+            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
+        )
 
 
 def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
@@ -136,7 +144,7 @@ def _show(decided: Plan, output: str) -> None:
 
 
 def _ask(decided: Plan, answers: plans.Answers, output: str, *, yes: bool) -> plans.Answers:
-    """The ordinary questions, on a terminal: removals and adoption. Mass deletes are never asked for, only confirmed."""
+    """The ordinary questions, on a terminal: removals and adoption. Mass deletes need their hash instead."""
     if output == "text" and decided.actions:
         click.echo(render.plan_text(decided))
     held = {ref for guard in decided.guards for ref in guard.refs}
@@ -155,6 +163,4 @@ def _confirm(question: str) -> None:
 
 
 def _interactive() -> bool:
-    return click.get_text_stream("stdin").isatty()
-
-
+    return sys.stdin.isatty()

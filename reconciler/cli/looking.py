@@ -23,7 +23,9 @@ _KINDS = {"namespace": "namespace", "namespaces": "namespace", "ns": "namespace"
           "service": "service", "services": "service", "svc": "service"}  # fmt: skip
 
 
-@click.command(epilog="\b\nExamples:\n  lb get services\n  lb get service demo/redis -o yaml\n  lb get namespaces -o wide")
+@click.command(
+    epilog="\b\nExamples:\n  lb get services\n  lb get service demo/redis -o yaml\n  lb get namespaces -o wide"
+)
 @click.argument("kind", type=click.Choice(list(_KINDS)), metavar="namespaces|services")
 @click.argument("name", required=False)
 @click.option("-n", "--namespace", help="Only this namespace.")
@@ -46,7 +48,9 @@ def _namespaces(recorded: Recorded, observed: Observed, name: str | None, output
     found = [ns for ns in recorded.namespaces.values() if name in (None, ns.ref.namespace)]
 
     def statuses(namespace: RecordedNamespace) -> list[Status]:
-        return [status.of(s, observed) for s in recorded.services.values() if s.ref.namespace == namespace.ref.namespace]
+        return [
+            status.of(s, observed) for s in recorded.services.values() if s.ref.namespace == namespace.ref.namespace
+        ]
 
     _print(
         output,

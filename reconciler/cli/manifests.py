@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from .. import render, schema as schemas
+from .. import render
+from .. import schema as schemas
 from ..errors import EXIT_INVALID, EXIT_OK
 from .options import debug_option, echo_json, output_option, read_source, say, source_options
 

@@ -52,9 +52,7 @@ def output_option(*formats: str) -> Callable[[Command], Command]:
 
 def read_source(path: Path, files: Sequence[str], settings: Sequence[str]) -> Desired:
     stdin = sys.stdin.buffer.read() if "-" in files else None
-    return sources.read(
-        path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin
-    )
+    return sources.read(path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin)
 
 
 def variables(settings: Sequence[str]) -> dict[str, str]:

@@ -64,7 +64,7 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
     if (parent, key) in _INSTEAD:
         return _INSTEAD[parent, key]
     if parent == "lb.yaml" and key in _HOST_SIDE:
-        return f"{key}: belongs to the host, not to the repository: it goes into /etc/lb/host.yaml, which this version does not read yet"
+        return f"{key}: belongs into the host's /etc/lb/host.yaml, which this version does not read yet"
     if key in DANGEROUS:
         return f"{key}: is refused: it needs the host's policy, which is not yet supported by this version"
     if key in _FOREIGN:

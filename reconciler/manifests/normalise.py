@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..model import Dependency, Healthcheck, Mount, Namespace, Place, Ref, Service, Spec, Update
@@ -24,9 +24,7 @@ T = TypeVar("T")
 def namespace(document: Document, value: Mapping[str, Any]) -> Namespace:
     meta = value["meta"]
     places = {f"meta.{key}": document.at(("meta", key)) for key in meta}
-    return Namespace(
-        Ref(meta["name"]), meta.get("description", ""), meta.get("labels", {}), document.at(()), places
-    )
+    return Namespace(Ref(meta["name"]), meta.get("description", ""), meta.get("labels", {}), document.at(()), places)
 
 
 def service(
@@ -86,7 +84,7 @@ class _Maker:
         if raw is None:
             return None
         found: dict[str, str] = {}
-        items = raw.items() if isinstance(raw, Mapping) else enumerate(raw)
+        items: Iterable[tuple[Any, Any]] = raw.items() if isinstance(raw, Mapping) else enumerate(raw)
         for key, value in items:
             path: Path = ("spec", "env", key)
             if isinstance(raw, Mapping):
@@ -113,7 +111,8 @@ class _Maker:
             if port is None:
                 continue
             if port.external and self.raw.get("replicas", 1) > 1:
-                message = f"{self.raw['replicas']} replicas can't share host port {port.external}; write replicas: 1, or only the internal port"
+                count = self.raw["replicas"]
+                message = f"{count} replicas can't share host port {port.external}; publish only the internal port"
                 self.complaints.append((("spec", "ports", i), message))
             if port in found:
                 self.complaints.append((("spec", "ports", i), "this port is published twice"))
@@ -143,7 +142,7 @@ class _Maker:
         folder = posixpath.dirname(self.document.file)
         relative = posixpath.normpath(posixpath.join(folder, source))
         if source.startswith(("/", "~")) or relative.startswith(".."):
-            message = f"{source} lies outside the source; that needs the host's policy, which is not yet supported by this version"
+            message = f"{source} lies outside the source; that needs the host's policy, which is not yet supported"
             self.complaints.append((path, message))
             return ""
         if not read_only:
@@ -182,21 +181,23 @@ class _Maker:
             key: Path = ("spec", "depends_on", name if isinstance(raw, Mapping) else i)
             namespace, slash, service = name.rpartition("/")
             ref = Ref(namespace if slash else self.ref.namespace, service)
-            condition = raw[name].get("condition", "started") if isinstance(raw, Mapping) else "started"
+            condition: Any = raw[name].get("condition", "started") if isinstance(raw, Mapping) else "started"
             found.append(Dependency(ref, condition))
             self.paths[f"depends_on.{ref}"] = key
         return tuple(sorted(found))
 
     def _update(self) -> Update:
         raw = self.raw.get("update", {})
-        times = {
+        times: dict[str, Any] = {
             key: self._try(("spec", "update", key), units.duration, raw[key])
             for key in ("min_ready", "timeout")
             if key in raw
         }
         rest = {key: raw[key] for key in ("order", "parallelism", "on_failure") if key in raw}
         if rest.get("order") == "start-first" and any(_fixed(p) for p in self.raw.get("ports", ())):
-            message = "start-first can't be had with a fixed host port: two copies can't share it; write order: stop-first"
+            message = (
+                "start-first can't be had with a fixed host port: two copies can't share it; write order: stop-first"
+            )
             self.complaints.append((("spec", "update", "order"), message))
         return Update(**times, **rest)
 

@@ -103,14 +103,14 @@ def write(values: Sequence[Any]) -> str:
 
 
 def _nodes(text: str) -> Iterator[Any]:
-    import yaml
+    from yaml._yaml import CParser
     from yaml.resolver import BaseResolver
 
-    class Loader(yaml.cyaml.CParser, BaseResolver):  # type: ignore[misc]
+    class Loader(CParser, BaseResolver):
         """The C parser with no implicit types: they are ours, by YAML 1.2."""
 
         def __init__(self, stream: str) -> None:
-            yaml.cyaml.CParser.__init__(self, stream)
+            CParser.__init__(self, stream)
             BaseResolver.__init__(self)
 
     loader = Loader(text)

@@ -54,7 +54,10 @@ def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Co
         if name["default"] is not None:
             return name["default"][2:]
         complaints.append(
-            (path, f"${{{name['name']}}} is not defined; add it to lb.yaml: variables, or pass --set {name['name']}=...")
+            (
+                path,
+                f"${{{name['name']}}} is not defined; add it to lb.yaml: variables, or pass --set {name['name']}=...",
+            )
         )
         return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .desired import EMPTY, Namespace, Place, Problem, Ref, Service
+from .desired import Namespace, Place, Problem, Ref, Service
 from .observed import Container
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 
@@ -64,7 +64,7 @@ class Action:
     network: str = ""  # id of the namespace's network, "" before it exists
     volumes: tuple[str, ...] = ()  # engine names of the volumes to be there
     fingerprint: str = ""
-    digests: Mapping[str, str] = EMPTY
+    digests: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
     resizes: bool = False
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["namespace", "service"]
@@ -12,8 +11,6 @@ Condition = Literal["started", "healthy", "completed"]
 Order = Literal["auto", "start-first", "stop-first"]
 OnFailure = Literal["rollback", "stop"]
 PullPolicy = Literal["missing", "always", "never"]
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Place(NamedTuple):
@@ -25,6 +22,9 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.col}"
+
+
+NOWHERE = Place("")
 
 
 class Ref(NamedTuple):
@@ -152,12 +152,12 @@ class Service:
     ref: Ref
     spec: Spec
     description: str = ""
-    labels: Mapping[str, str] = EMPTY
-    place: Place = Place("")
-    written: Mapping[str, Any] = EMPTY
-    shown: Mapping[str, str] = EMPTY
-    places: Mapping[str, Place] = EMPTY
-    files: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=dict)
+    place: Place = NOWHERE
+    written: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,9 @@ class Namespace:
 
     ref: Ref
     description: str = ""
-    labels: Mapping[str, str] = EMPTY
-    place: Place = Place("")
-    places: Mapping[str, Place] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=dict)
+    place: Place = NOWHERE
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class Desired:
 
     source: str
     root: str = ""
-    namespaces: Mapping[str, Namespace] = EMPTY
+    namespaces: Mapping[str, Namespace] = field(default_factory=dict)
     services: Mapping[Ref, Service] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     mentioned: frozenset[Ref] = frozenset()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .desired import EMPTY, Port, Ref
+from .desired import Port, Ref
 
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
@@ -38,7 +38,7 @@ class Container:
     stop_grace: int = 10_000_000_000
     networks: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
-    projection: Mapping[str, Any] = EMPTY
+    projection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ref(self) -> Ref:
@@ -54,14 +54,14 @@ class Container:
 class Network:
     id: str
     name: str
-    labels: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=dict)
     subnets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
     name: str
-    labels: Mapping[str, str] = EMPTY
+    labels: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
 
 
@@ -86,4 +86,4 @@ class Observed:
     containers: tuple[Container, ...] = ()
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    images: Mapping[str, str] = EMPTY
+    images: Mapping[str, str] = field(default_factory=dict)

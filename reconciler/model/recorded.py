@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .desired import EMPTY, Dependency, Place, Ref
+from .desired import Dependency, Place, Ref
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
 
@@ -37,9 +37,9 @@ class Revision:
     image_id: str  # sha256:...
     replicas: int
     memory: int | None  # bytes
-    written: Mapping[str, Any] = EMPTY
-    shown: Mapping[str, str] = EMPTY
-    digests: Mapping[str, str] = EMPTY
+    written: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
 
@@ -55,7 +55,7 @@ class RecordedContainer:
     name: str
     revision: str  # id of the revision that it runs
     base: str  # that revision's base
-    projection: Mapping[str, Any] = EMPTY
+    projection: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class RecordedNamespace:
     created: str
     updated: str
     network: str = ""
-    digests: Mapping[str, str] = EMPTY
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,16 @@ class OpenIntent:
 class Recorded:
     """All that the state remembers of one engine, every source included."""
 
-    namespaces: Mapping[str, RecordedNamespace] = EMPTY
+    namespaces: Mapping[str, RecordedNamespace] = field(default_factory=dict)
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
-    volumes: Mapping[str, RecordedVolume] = EMPTY
+    volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
-    removed_lately: Mapping[str, int] = EMPTY  # source -> services removed in the last ten minutes
-    held_services: Mapping[str, int] = EMPTY  # source -> services it had ten minutes ago (budget's base)
+    removed_lately: Mapping[str, int] = field(
+        default_factory=dict
+    )  # source -> services removed in the last ten minutes
+    held_services: Mapping[str, int] = field(
+        default_factory=dict
+    )  # source -> services it had ten minutes ago (budget's base)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ drift; observed without recorded is a candidate for adoption, or foreign and nev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ..model import EMPTY, Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
+from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
 from . import guards, namespaces, removals, services
 
 
@@ -23,7 +23,7 @@ class Answers:
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
-    not_in_place: Mapping[Ref, str] = EMPTY
+    not_in_place: Mapping[Ref, str] = field(default_factory=dict)
 
 
 def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers | None = None) -> Plan:
@@ -88,8 +88,16 @@ def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem
         elif ref.namespace not in spaces:
             del wanted[ref]
     kept = Desired(
-        desired.source, desired.root, spaces, wanted, tuple(problems), desired.mentioned, desired.complete,
-        desired.budget, desired.selected, desired.additive,
+        desired.source,
+        desired.root,
+        spaces,
+        wanted,
+        tuple(problems),
+        desired.mentioned,
+        desired.complete,
+        desired.budget,
+        desired.selected,
+        desired.additive,
     )
     return kept, tuple(problems)
 

@@ -198,7 +198,9 @@ def _author(service: Service, current: Revision, image_id: str, refused: str) ->
     if service.spec.pull_policy == "always" and moved and not any(c.field == "image" for c in found["replace"]):
         shown = service.shown.get("image", current.image)
         at = service.places.get("image", service.place)
-        found["replace"].append(Cause("image digest of", "", f"{shown} is {image_id[:19]}, was {current.image_id[:19]}", at))
+        found["replace"].append(
+            Cause("image digest of", "", f"{shown} is {image_id[:19]}, was {current.image_id[:19]}", at)
+        )
     return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
 
 

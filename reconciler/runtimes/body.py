@@ -12,9 +12,7 @@ from ..model import Healthcheck, Mount, Port, Ref, Service, Spec
 from ..runtime import aliases, volume_name
 
 
-def create(
-    service: Service, labels: dict[str, str], network: str, files: str
-) -> dict[str, Any]:
+def create(service: Service, labels: dict[str, str], network: str, files: str) -> dict[str, Any]:
     """`files` is the folder of the snapshots that binds are mounted from; `network` a network's name."""
     spec = service.spec
     body: dict[str, Any] = {

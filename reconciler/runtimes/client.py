@@ -46,14 +46,23 @@ def connect() -> DockerCalls:
 
 
 class _Api(docker.APIClient):
+    """The calls that the SDK lacks, or whose answers it changes; `_raw` because its types do not know its helpers."""
+
+    @property
+    def _raw(self) -> Any:
+        return self
+
     def update_raw(self, container: str, body: Mapping[str, Any]) -> None:
-        url = self._url("/containers/{0}/update", container)
-        self._result(self._post_json(url, data=dict(body)), True)
+        url = self._raw._url("/containers/{0}/update", container)
+        self._raw._result(self._raw._post_json(url, data=dict(body)), True)
 
     def stop_raw(self, container: str, seconds: int) -> None:
-        url = self._url("/containers/{0}/stop", container)
-        response = self._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
-        self._raise_for_status(response)
+        url = self._raw._url("/containers/{0}/stop", container)
+        response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
+        self._raw._raise_for_status(response)
+
+    def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
+        return str(self._raw.create_container_from_config(dict(body), name)["Id"])
 
     def log_frames(
         self, container: str, follow: bool, tail: int | None, since: float | None, timestamps: bool
@@ -67,10 +76,10 @@ class _Api(docker.APIClient):
             "tail": "all" if tail is None else str(tail),
             "since": f"{since:.9f}" if since is not None else "0",
         }
-        url = self._url("/containers/{0}/logs", container)
-        with self._get(url, params=params, stream=True, timeout=None if follow else READ_TIMEOUT) as response:
-            self._raise_for_status(response)
-            if self._check_is_tty(container):
+        url = self._raw._url("/containers/{0}/logs", container)
+        with self._raw._get(url, params=params, stream=True, timeout=None if follow else READ_TIMEOUT) as response:
+            self._raw._raise_for_status(response)
+            if self._raw._check_is_tty(container):
                 yield from ((1, data) for data in response.iter_content(32768))
                 return
             while len(header := response.raw.read(8)) == 8:
@@ -157,8 +166,7 @@ class DockerCalls:
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         with _translated(f"container {name}"):
-            found = self._api.create_container_from_config(dict(body), name)
-        return str(found["Id"])
+            return self._api.create_raw(name, body)
 
     def start(self, container: str) -> None:
         try:

@@ -62,9 +62,7 @@ class Shared:
     lock: Lock = field(default_factory=Lock)
 
 
-def perform(
-    calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event
-) -> Outcome:
+def perform(calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
     """One Outcome, whatever the engine did. StateError, LockedError and EngineUnreachable are raised."""
     begun = time.monotonic()
     run = _Run(calls, shared, action, journal, report, cancel)
@@ -94,7 +92,7 @@ class _Run:
     ) -> None:
         self.calls, self.shared, self.action = calls, shared, action
         self.journal, self.cancel = journal, cancel
-        self.say: Callable[[str, str], None] = lambda phase, detail="": report(Progress(action.ref, phase, detail))
+        self._report = report
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
 
     def all(self) -> str:
@@ -143,7 +141,9 @@ class _Run:
                 raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
             return
         intent = self._begin("volume", name)
-        volume = self.calls.create_volume(name, {LABEL_NAMESPACE: self.action.ref.namespace, LABEL_INTENT: intent.nonce})
+        volume = self.calls.create_volume(
+            name, {LABEL_NAMESPACE: self.action.ref.namespace, LABEL_INTENT: intent.nonce}
+        )
         self.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
 
     def _network(self) -> str:
@@ -245,7 +245,11 @@ class _Run:
         if not chains:
             return
         with ThreadPoolExecutor(max_workers=min(len(chains), 32)) as pool:
-            list(pool.map(lambda chain: [self._step(step) for step in chain], chains))
+            list(pool.map(lambda chain: self._chain(chain), chains))
+
+    def _chain(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._step(step)
 
     def _step(self, step: Step) -> None:
         container = step.container or self.made.get(step.number, "")
@@ -336,6 +340,9 @@ class _Run:
         self.say("waiting for health", f"replica {number}")
         gate.wait(self.calls, container, limits, self.cancel, f"{self.action.ref} replica {number}")
 
+    def say(self, phase: str, detail: str = "") -> None:
+        self._report(Progress(self.action.ref, phase, detail))
+
     @property
     def _service(self) -> Service:
         if self.action.service is None:
@@ -356,5 +363,3 @@ class _Run:
 
 def _effect(seen: Container, number: int) -> Effect:
     return Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def _sockets(folder: Path) -> set[str]:
     found: set[str] = set()
     try:
         for handle in folder.iterdir():
-            link = os.readlink(handle)
+            link = str(handle.readlink())
             if link.startswith("socket:["):
                 found.add(link[8:-1])
     except OSError:  # the process ended, or is not ours to look into

@@ -111,9 +111,7 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
-            db.execute(
-                "insert or replace into volumes values (?,?,?)", (effect.name, namespace, effect.created)
-            )
+            db.execute("insert or replace into volumes values (?,?,?)", (effect.name, namespace, effect.created))
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
@@ -141,7 +139,16 @@ def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at:
         "file = excluded.file, line = excluded.line, "
         "updated = case when (description, labels) = (excluded.description, excluded.labels) "
         "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels",
-        (namespace.ref.namespace, source, place.file, place.line, namespace.description, dump(namespace.labels), at, at),
+        (
+            namespace.ref.namespace,
+            source,
+            place.file,
+            place.line,
+            namespace.description,
+            dump(namespace.labels),
+            at,
+            at,
+        ),
     )
 
 
