@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections.abc import Callable
 
@@ -16,3 +17,8 @@ def rfc3339(ns: int) -> str:
     """Nanoseconds since the epoch → 2026-01-02T03:04:05.123456789Z."""
     seconds, rest = divmod(ns, 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
+
+
+def seconds(at: str) -> float:
+    """2026-01-02T03:04:05.123456789Z → seconds since the epoch."""
+    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + at[19:].rstrip("Z"))

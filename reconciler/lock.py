@@ -7,10 +7,12 @@ over, `check` notices that path and epoch are no longer ours.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,48 +20,55 @@ from typing import Any
 from .clock import now
 from .errors import LockedError, StateError
 
+_PAUSE = 0.02  # seconds between two tries
+_NAMING = 0.2  # seconds that a holder has to write its name
+_COMMAND = 300  # characters of the command line that are kept: what is written must fit in what is read
+_SIZE = 4096  # bytes, read and written
+
 
 class Lock:
-    """Held from `acquire` to `close`; a context manager. Raises LockedError, naming the holder, and never waits."""
+    """Held from `acquire` to `close`; a context manager."""
 
     def __init__(self, path: Path, handle: int, epoch: int) -> None:
         self._path, self._handle, self._epoch = path, handle, epoch
 
     @classmethod
-    def acquire(cls, key: str, command: str, directory: Path | None = None) -> Lock:
+    def acquire(cls, key: str, command: str, directory: Path | None = None, *, wait: float = 0.0) -> Lock:
+        """Waits so many seconds for another holder. Raises LockedError, naming it, within a second of that;
+        StateError when the file can't be made or written."""
         folder = directory or _folder()
         path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+        end = time.monotonic() + wait
+        named_by = end + _NAMING
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            while True:
+                handle = _try(path)
+                if isinstance(handle, int):
+                    return cls(path, handle, _sign(handle, command))
+                if time.monotonic() >= (end if "pid" in handle else named_by):
+                    raise _locked(handle)
+                time.sleep(_PAUSE)
         except OSError as error:
-            raise StateError(f"the lock {path} can't be made: {error}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = _read(handle)
-            os.close(handle)
-            who = f"pid {holder.get('pid', '?')} (`{holder.get('command', '?')}`), since {holder.get('since', '?')}"
-            raise LockedError(
-                f"another process is changing this engine: {who}", hint="try again when it is done"
+            raise StateError(
+                f"the lock {path} can't be used: {error}", hint=f"check who owns {folder}, and its disk"
             ) from error
-        epoch = int(_read(handle).get("epoch", 0)) + 1
-        text = json.dumps({"pid": os.getpid(), "command": command, "since": now(), "epoch": epoch}).encode()
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, text, 0)
-        return cls(path, handle, epoch)
 
     def check(self) -> None:
-        """Raises LockedError when the lock is not ours any more."""
-        try:
-            same = os.path.samestat(self._path.stat(), os.fstat(self._handle))
-        except OSError:
-            same = False
-        if not same or _read(self._handle).get("epoch") != self._epoch:
-            raise LockedError(f"the lock {self._path} was taken away; nothing more is changed")
+        """Raises LockedError when the lock is not ours any more. Costs three system calls."""
+        if not _stands_at(self._path, self._handle) or _read(self._handle).get("epoch") != self._epoch:
+            raise LockedError(
+                f"the lock {self._path} was taken away; nothing more is changed",
+                hint="find out what removes files there, and apply again",
+            )
 
     def close(self) -> None:
-        os.close(self._handle)
+        """Gives the lock back. Another call does nothing."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with contextlib.suppress(OSError):  # the next holder only finds an old name
+                _write(handle, {"epoch": self._epoch})
+            os.close(handle)
 
     def __enter__(self) -> Lock:
         return self
@@ -76,9 +85,61 @@ def _folder() -> Path:
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/lb-{os.geteuid()}") / "lb"
 
 
+def _try(path: Path) -> int | dict[str, Any]:
+    """The handle of the locked file, or what its holder wrote ({} where that isn't there yet)."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = _read(handle)
+        os.close(handle)
+        return holder
+    except BaseException:
+        os.close(handle)
+        raise
+    if _stands_at(path, handle):
+        return handle
+    os.close(handle)  # swept away between the two calls: a lock that nobody else would find
+    return {}
+
+
+def _sign(handle: int, command: str) -> int:
+    """Writes who holds it and returns the new epoch."""
+    try:
+        found = _read(handle).get("epoch")
+        epoch = (found if isinstance(found, int) else 0) + 1
+        _write(handle, {"pid": os.getpid(), "command": command[:_COMMAND], "since": now(), "epoch": epoch})
+    except BaseException:
+        os.close(handle)
+        raise
+    return epoch
+
+
+def _locked(holder: dict[str, Any]) -> LockedError:
+    if "pid" not in holder:
+        return LockedError("another process is changing this engine", hint="try again when it is done")
+    return LockedError(
+        f"pid {holder['pid']} (`{holder.get('command', '?')}`) has been changing this engine "
+        f"since {holder.get('since', '?')}",
+        hint="try again when it is done",
+    )
+
+
+def _stands_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _write(handle: int, content: dict[str, Any]) -> None:
+    """In one call, and always as long: a reader never sees half of it, nor the rest of an older text."""
+    os.pwrite(handle, json.dumps(content).encode().ljust(_SIZE), 0)
+
+
 def _read(handle: int) -> dict[str, Any]:
     try:
-        found = json.loads(os.pread(handle, 4096, 0) or b"{}")
+        found = json.loads(os.pread(handle, _SIZE, 0) or b"{}")
     except ValueError:  # written half when its writer died
         return {}
     return found if isinstance(found, dict) else {}

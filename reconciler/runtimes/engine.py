@@ -9,6 +9,7 @@ from ..model import Action, EngineInfo, Observed, Outcome
 from ..runtime import MARKER, Journal, Report
 from . import performer
 from .calls import Calls
+from .work import Shared
 
 
 class Engine:
@@ -16,7 +17,7 @@ class Engine:
 
     def __init__(self, calls: Calls, files: str, clock: Callable[[], str]) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = performer.Shared(files)
+        self._shared = Shared(files)
 
     def info(self) -> EngineInfo:
         return self._calls.info()

@@ -72,12 +72,13 @@ def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str)
 
 
 def _hopeless(seen: Container) -> str:
-    if seen.health == "unhealthy":
-        return "is unhealthy"
-    if seen.restarts >= CRASHES:
-        return f"keeps crashing (exit {seen.exit_code}, {seen.restarts} restarts)"
+    """A check that failed because the replica had ended says nothing; how it ended does."""
     if seen.state in ("exited", "dead"):
         return f"ended with exit {seen.exit_code}{': ' + seen.error if seen.error else ''}"
+    if seen.restarts >= CRASHES:
+        return f"keeps crashing (exit {seen.exit_code}, {seen.restarts} restarts)"
+    if seen.state == "running" and seen.health == "unhealthy":
+        return "is unhealthy"
     return ""
 
 

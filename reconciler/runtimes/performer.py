@@ -9,14 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from threading import BoundedSemaphore, Event, Lock
+from threading import Event
 from typing import Literal
 
 from .. import rollout
 from ..errors import (
     EngineError,
-    ImageUnavailable,
     InterruptedByUser,
     LbError,
     NameConflict,
@@ -36,36 +34,23 @@ from ..runtime import (
     LABEL_SERVICE,
     LABEL_SOURCE,
     Effect,
-    Intent,
     Journal,
-    Progress,
     Report,
-    StepVerb,
     aliases,
     container_name,
     network_name,
 )
-from . import body, gate, subnets
+from . import body, gate, surroundings
 from .calls import Calls
+from .work import Shared, Work
 
 Result = Literal["done", "failed", "deferred", "interrupted", "refused-in-place"]
-SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host (see bench/)
-
-
-@dataclass(slots=True)
-class Shared:
-    """What the actions of one cycle share: the slots, and the networks that were made in it."""
-
-    files: str
-    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
-    networks: dict[str, str] = field(default_factory=dict)
-    lock: Lock = field(default_factory=Lock)
 
 
 def perform(calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
     """One Outcome, whatever the engine did. StateError, LockedError and EngineUnreachable are raised."""
     begun = time.monotonic()
-    run = _Run(calls, shared, action, journal, report, cancel)
+    run = _Run(Work(calls, shared, action, journal, report, cancel))
     try:
         message = run.all()
         result: Result = "deferred" if message else "done"
@@ -87,12 +72,8 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
 
 
 class _Run:
-    def __init__(
-        self, calls: Calls, shared: Shared, action: Action, journal: Journal, report: Report, cancel: Event
-    ) -> None:
-        self.calls, self.shared, self.action = calls, shared, action
-        self.journal, self.cancel = journal, cancel
-        self._report = report
+    def __init__(self, work: Work) -> None:
+        self.work, self.calls, self.action, self.journal = work, work.calls, work.action, work.journal
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
 
     def all(self) -> str:
@@ -101,7 +82,9 @@ class _Run:
         if action.verb in ("record", "held"):
             return ""
         if not action.ref.name:
-            return self._remove_network() if action.verb == "remove" else self._network()
+            return (
+                surroundings.remove_network(self.work) if action.verb == "remove" else surroundings.network(self.work)
+            )
         if action.verb == "remove":
             self._finish(rollout.steps(action).finish)
         elif action.verb != "adopt":
@@ -113,70 +96,11 @@ class _Run:
 
     def _prepare(self) -> None:
         service = self._service
-        self.journal.image(self._image(service))
+        self.journal.image(surroundings.image(self.work, service))
         for name in self.action.volumes:
-            self._volume(name)
-        if not self.action.network and service.ref.namespace not in self.shared.networks:
+            surroundings.volume(self.work, name)
+        if not self.action.network and service.ref.namespace not in self.work.shared.networks:
             raise NotFound(f"the network of namespace {service.ref.namespace} is not there")
-
-    def _image(self, service: Service) -> str:
-        if self.action.image_id:
-            return self.action.image_id
-        reference = service.spec.image
-        if service.spec.pull_policy == "never":
-            raise ImageUnavailable(f"image {reference} is not on this engine and pull_policy is never")
-        self.say("pulling", reference)
-        intent = self._begin("pull", reference)
-        self.calls.pull(reference, lambda detail: self.say("pulling", detail))
-        self.journal.end(intent, Effect())
-        found = self.calls.images().get(reference)
-        if not found:
-            raise ImageUnavailable(f"image {reference} was pulled but the engine does not list it")
-        return found
-
-    def _volume(self, name: str) -> None:
-        known = self.calls.volume(name)
-        if known:
-            if known.labels.get(LABEL_NAMESPACE) != self.action.ref.namespace:
-                raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
-            return
-        intent = self._begin("volume", name)
-        volume = self.calls.create_volume(
-            name, {LABEL_NAMESPACE: self.action.ref.namespace, LABEL_INTENT: intent.nonce}
-        )
-        self.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
-
-    def _network(self) -> str:
-        name = self.action.ref.namespace
-        if self.action.verb == "adopt":
-            self.shared.networks[name] = self.action.network
-            return ""
-        with self.shared.lock:  # one at a time: concurrent creates of one name or subnet all succeed on old engines
-            self.say("creating network", network_name(name))
-            taken = self.calls.taken_subnets() + [s for net in self.calls.networks() for s in net.subnets]
-            intent = self._begin("network", network_name(name))
-            labels = {LABEL_NAMESPACE: name, LABEL_SOURCE: self.journal.source, LABEL_INTENT: intent.nonce}
-            network = self.calls.create_network(network_name(name), labels, subnets.pick(taken))
-            self.journal.end(intent, Effect("network", id=network, name=network_name(name)))
-            self.shared.networks[name] = network
-        return ""
-
-    def _remove_network(self) -> str:
-        if not self.action.network:
-            return ""
-        name = network_name(self.action.ref.namespace)
-        self.say("removing network", name)
-        intent = self._begin("remove-network", self.action.network)
-        try:
-            self.calls.remove_network(self.action.network)
-        except EngineError as error:
-            # Engine 20.10 can leak an endpoint count for good, and a stranger's container may be joined to it.
-            if "has active endpoints" not in error.message:
-                raise
-            self.journal.end(intent, Effect())
-            return f"network {name} is still in use; it is removed by a later apply"
-        self.journal.end(intent, Effect("network-gone", id=self.action.network))
-        return ""
 
     # --- the replicas
 
@@ -212,7 +136,7 @@ class _Run:
         trials = [change for change, _ in failed if change.trial]
         if not trials:
             return
-        self.say("taking back", f"replica {trials[0].number} failed")
+        self.work.say("taking back", f"replica {trials[0].number} failed")
         kept = next((c.number for c in trials if c.number in self.made), 0)
         for change in trials:
             self._undo(change, keep=change.number == kept)
@@ -257,16 +181,16 @@ class _Run:
             case "create":
                 self._create(step.number)
             case "start":
-                self.say("starting", f"replica {step.number}")
+                self.work.say("starting", f"replica {step.number}")
                 self._mutate(step, container, lambda: self.calls.start(container))
             case "await":
                 self._await(container, step.number)
             case "stop":
-                self.say("stopping", f"replica {step.number}")
+                self.work.say("stopping", f"replica {step.number}")
                 self._stop(step, container)
             case "remove":
-                intent = self._begin("remove", container, step.number)
-                with self.shared.slots:
+                intent = self.work.begin("remove", container, step.number)
+                with self.work.shared.slots:
                     self.calls.remove(container)
                 self.journal.end(intent, Effect("container-gone", id=container))
             case "update":
@@ -289,8 +213,8 @@ class _Run:
         service, revision = self._service, self.journal.revision
         if revision is None:
             raise ValueError(f"{self.action.ref}: a container without a revision")
-        self.say("creating", f"replica {number}")
-        intent = self._begin("create", "", number)
+        self.work.say("creating", f"replica {number}")
+        intent = self.work.begin("create", "", number)
         name = container_name(service.ref, number, intent.attempt)
         labels = {
             LABEL_NAMESPACE: service.ref.namespace,
@@ -301,8 +225,8 @@ class _Run:
             LABEL_SOURCE: self.journal.source,
             LABEL_INTENT: intent.nonce,
         }
-        wanted = body.create(service, labels, network_name(service.ref.namespace), self.shared.files)
-        with self.shared.slots:
+        wanted = body.create(service, labels, network_name(service.ref.namespace), self.work.shared.files)
+        with self.work.shared.slots:
             try:
                 container = self.calls.create(name, wanted)
             except NameConflict:
@@ -320,15 +244,15 @@ class _Run:
             grace = self.calls.inspect(container).stop_grace
         except NotFound:
             return
-        intent = self._begin("stop", container, step.number)
+        intent = self.work.begin("stop", container, step.number)
         self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
         self.journal.end(intent, Effect())
 
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
         if step.verb == "await":
             raise ValueError("waiting changes nothing")
-        intent = self._begin(step.verb, container, step.number)
-        with self.shared.slots:
+        intent = self.work.begin(step.verb, container, step.number)
+        with self.work.shared.slots:
             call()
             seen = self.calls.inspect(container)
         self.journal.end(intent, _effect(seen, step.number))
@@ -337,11 +261,8 @@ class _Run:
         service = self._service
         replaces = any(r.seen.id != container for r in self.action.replicas)
         limits = gate.limits(service.spec, replaces=replaces)
-        self.say("waiting for health", f"replica {number}")
-        gate.wait(self.calls, container, limits, self.cancel, f"{self.action.ref} replica {number}")
-
-    def say(self, phase: str, detail: str = "") -> None:
-        self._report(Progress(self.action.ref, phase, detail))
+        self.work.say("waiting for health", f"replica {number}")
+        gate.wait(self.calls, container, limits, self.work.cancel, f"{self.action.ref} replica {number}")
 
     @property
     def _service(self) -> Service:
@@ -351,13 +272,10 @@ class _Run:
 
     @property
     def _network_id(self) -> str:
-        return self.action.network or self.shared.networks[self.action.ref.namespace]
-
-    def _begin(self, verb: StepVerb, target: str, number: int = 0) -> Intent:
-        return self.journal.begin(verb, self.action.ref, target, number)
+        return self.action.network or self.work.shared.networks[self.action.ref.namespace]
 
     def _check_cancel(self) -> None:
-        if self.cancel.is_set():
+        if self.work.cancel.is_set():
             raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
 
 

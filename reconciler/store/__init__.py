@@ -10,19 +10,22 @@ import contextlib
 import json
 import os
 import sqlite3
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
+from typing import Literal
 
-from ..clock import Clock, now
+from .. import __version__
+from ..clock import Clock, now, seconds
 from ..errors import StateError
 from ..model import (
     Activity,
+    EngineInfo,
     Namespace,
     Recorded,
     RecordedContainer,
+    RecordedVolume,
     Ref,
     Revision,
     Service,
@@ -38,37 +41,50 @@ ACTIVITY_KEPT = 1000  # entries a service
 class Store:
     def __init__(self, db: sqlite3.Connection, directory: Path, clock: Clock) -> None:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
-        with self._transaction():
+        if self._version() != len(MIGRATIONS):  # so that opening to read writes nothing
             self._migrate()
-            row = db.execute("select value from meta where key = 'state_id'").fetchone()
-            self.state_id: str = row["value"] if row else uuid.uuid4().hex
-            if not row:
-                db.execute("insert into meta values ('state_id', ?)", (self.state_id,))
+        with self._transaction("deferred"):
+            self.state_id: str = rows.meta(db, "state_id")
 
     @classmethod
     def open(cls, directory: Path, clock: Clock = now, *, create: bool = True) -> Store:
         """With `create` False a state that is not there yet is an empty one in memory: reading leaves no file."""
-        file = directory / "state.db"
-        target = str(file) if create or file.exists() else ":memory:"
         try:
-            if target != ":memory:":
-                directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-                directory.chmod(0o700)
-                os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
+            db = _connect(directory, create)
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(directory, error) from error
+        try:
             db.row_factory = sqlite3.Row
             db.execute("pragma journal_mode = wal")
             db.execute("pragma synchronous = full")
-        except (OSError, sqlite3.Error) as error:
+            return cls(db, directory, clock)
+        except sqlite3.Error as error:
+            db.close()
             raise _unusable(directory, error) from error
-        return cls(db, directory, clock)
+        except StateError:
+            db.close()
+            raise
 
     def close(self) -> None:
         self._db.close()
 
     def recorded(self) -> Recorded:
+        """Readable while nothing can be written, and while another process writes."""
+        with self._transaction("deferred") as db:
+            return rows.recorded(db, seconds(self._clock()) - BUDGET_WINDOW)
+
+    # --- the engine that this state is of
+
+    def engine(self) -> Mapping[str, str] | None:
+        """`id`, `root` and `endpoint` of the engine bound to this state; None when none is."""
+        with self._transaction("deferred") as db:
+            found = rows.meta(db, "engine")
+        return dict(json.loads(found)) if found else None
+
+    def bind_engine(self, info: EngineInfo) -> None:
+        bound = {"id": info.id, "root": info.root, "endpoint": info.endpoint}
         with self._transaction() as db:
-            return rows.recorded(db, time.time() - BUDGET_WINDOW)
+            rows.put_meta(db, "engine", rows.dump(bound))
 
     # --- steps, written ahead
 
@@ -118,10 +134,8 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and dict(pending.digests) == dict(digests_of(pending.id)):
-                same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-                if same_image and (base is None or base == pending.base):
-                    return pending
+            if pending and _resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+                return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
                 service.ref,
@@ -221,8 +235,9 @@ class Store:
             db.execute("delete from services where namespace = ? and name = ?", ref)
             for table in ("revisions", "containers"):
                 db.execute(f"delete from {table} where namespace = ? and service = ?", ref)
-            db.execute("insert into removals values (?, ?)", (source, time.time()))
-            db.execute("delete from removals where at < ?", (time.time() - BUDGET_WINDOW,))
+            at = seconds(self._clock())
+            db.execute("insert into removals values (?, ?)", (source, at))
+            db.execute("delete from removals where at < ?", (at - BUDGET_WINDOW,))
 
     def adopt(self, containers: Sequence[RecordedContainer]) -> None:
         with self._transaction() as db:
@@ -232,6 +247,10 @@ class Store:
     def adopt_network(self, namespace: str, network: str) -> None:
         with self._transaction() as db:
             db.execute("update namespaces set network = ? where name = ?", (network, namespace))
+
+    def adopt_volume(self, volume: RecordedVolume) -> None:
+        with self._transaction() as db:
+            rows.put_volume(db, volume)
 
     # --- activity
 
@@ -260,7 +279,7 @@ class Store:
 
     def activity(self, namespace: str, service: str | None = None) -> list[Activity]:
         """Newest first; of a whole namespace, its services included, when `service` is None."""
-        with self._transaction() as db:
+        with self._transaction("deferred") as db:
             return rows.activity(db, namespace, service)
 
     # --- inside
@@ -271,33 +290,80 @@ class Store:
         ).fetchone()
         return int(row["last"])
 
+    def _version(self) -> int:
+        return int(self._db.execute("pragma user_version").fetchone()[0])
+
     def _migrate(self) -> None:
-        version = self._db.execute("pragma user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise StateError(
-                f"the state in {self.directory} was written by a newer lb (version {version} of its tables)",
-                hint="use that lb, or restore a backup of the state",
-            )
-        for script in MIGRATIONS[version:]:
-            for statement in script.split(";"):
-                if statement.strip():
-                    self._db.execute(statement)
-        self._db.execute(f"pragma user_version = {len(MIGRATIONS)}")
+        with self._transaction() as db:
+            version = self._version()  # again: another process may have been faster
+            if version > len(MIGRATIONS):
+                raise self._too_new(version)
+            for script in MIGRATIONS[version:]:
+                for statement in script.split(";"):
+                    if statement.strip():
+                        db.execute(statement)
+            db.execute(f"pragma user_version = {len(MIGRATIONS)}")
+            rows.put_meta(db, "lb", __version__)
+            if not rows.meta(db, "state_id"):
+                rows.put_meta(db, "state_id", uuid.uuid4().hex)
+
+    def _too_new(self, version: int) -> StateError:
+        writer = rows.meta(self._db, "lb")
+        wanted = f"lb {writer} or later" if writer else "the lb that wrote it, or a later one"
+        return StateError(
+            f"the state in {self.directory} was written by a newer lb "
+            f"(version {version} of its tables; lb {__version__} knows {len(MIGRATIONS)})",
+            hint=f"use {wanted}, or restore a backup of the state",
+        )
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, kind: Literal["immediate", "deferred"] = "immediate") -> Iterator[sqlite3.Connection]:
+        """Committed as a whole or not at all. "deferred" is for reading: it needs no room and waits for no writer."""
         with self._lock:
             try:
-                self._db.execute("begin immediate")
+                self._db.execute(f"begin {kind}")
                 try:
                     yield self._db
+                    self._db.execute("commit")
                 except BaseException:
                     if self._db.in_transaction:
                         self._db.execute("rollback")
                     raise
-                self._db.execute("commit")
-            except (sqlite3.Error, OSError) as error:
+            # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
+            except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
                 raise _unusable(self.directory, error) from error
+
+
+def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
+    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
+    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
+    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
+    return same_spec and same_image and pending.base == (base or pending.id)
+
+
+def _connect(directory: Path, create: bool) -> sqlite3.Connection:
+    file = directory / "state.db"
+    if create:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not any(directory.iterdir()):  # one that holds other things already, such as /tmp, is not ours to close
+            directory.chmod(0o700)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file.chmod(0o600)
+    elif not _is_there(file):
+        return _open(":memory:")
+    return _open(str(file))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _open(target: str) -> sqlite3.Connection:
+    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
 
 
 def _unusable(directory: Path, error: Exception) -> StateError:

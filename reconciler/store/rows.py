@@ -29,6 +29,16 @@ def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
 
 
+def meta(db: sqlite3.Connection, key: str) -> str:
+    """What the state says of itself under this key; "" when nothing."""
+    row = db.execute("select value from meta where key = ?", (key,)).fetchone()
+    return str(row["value"]) if row else ""
+
+
+def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
+    db.execute("insert or replace into meta values (?, ?)", (key, value))
+
+
 def recorded(db: sqlite3.Connection, since: float) -> Recorded:
     """Everything; removals are counted from `since` (seconds since the epoch)."""
     revisions: dict[tuple[Ref, str], Revision] = {}
@@ -111,7 +121,11 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
-            db.execute("insert or replace into volumes values (?,?,?)", (effect.name, namespace, effect.created))
+            put_volume(db, RecordedVolume(effect.name, namespace, effect.created))
+
+
+def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
+    db.execute("insert or replace into volumes values (?,?,?)", (volume.name, volume.namespace, volume.created))
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:

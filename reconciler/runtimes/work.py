@@ -1,0 +1,38 @@
+"""What carrying out one action needs at hand, and what the actions of one cycle share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from threading import BoundedSemaphore, Event, Lock
+
+from ..model import Action
+from ..runtime import Intent, Journal, Progress, Report, StepVerb
+from .calls import Calls
+
+SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the actions of one cycle share: the slots, and the networks that were made in it."""
+
+    files: str
+    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
+    networks: dict[str, str] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+
+
+@dataclass(slots=True)
+class Work:
+    calls: Calls
+    shared: Shared
+    action: Action
+    journal: Journal
+    report: Report
+    cancel: Event
+
+    def say(self, phase: str, detail: str = "") -> None:
+        self.report(Progress(self.action.ref, phase, detail))
+
+    def begin(self, verb: StepVerb, target: str, number: int = 0) -> Intent:
+        return self.journal.begin(verb, self.action.ref, target, number)

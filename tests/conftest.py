@@ -1,0 +1,152 @@
+"""Fixtures on the real engine. Everything they make carries a source named `lbtest-…`, and is removed by that."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+LB = str(Path(sys.executable).parent / "lb")
+IMAGES = os.environ.get("LB_TEST_IMAGES", "lb.local/")
+PREFIX = "lbtest-"
+BUSYBOX = f"{IMAGES}busybox:1.35"
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class Sandbox:
+    """A source folder with a name of its own, a state folder, and `lb` run on them."""
+
+    folder: Path
+    name: str
+    api: docker.APIClient
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    def write(self, file: str, text: str) -> None:
+        path = self.source / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+
+    def namespace(self, name: str = "t", **meta: Any) -> None:
+        self._dump(f"{name}.yaml", "Namespace", {"name": name, **meta})
+
+    def service(self, name: str, namespace: str = "t", meta: dict[str, Any] | None = None, **spec: Any) -> None:
+        """A service that starts and stops at once, unless the spec says otherwise."""
+        quick = {
+            "image": BUSYBOX,
+            "command": ["sleep", "100000"],
+            "stop_signal": "SIGKILL",
+            "update": {"min_ready": "0s"},
+        }
+        wanted = {key: value for key, value in {**quick, **spec}.items() if value is not None}
+        self._dump(
+            f"{namespace}.{name}.yaml", "Service", {"name": name, "namespace": namespace, **(meta or {})}, wanted
+        )
+
+    def remove(self, file: str) -> None:
+        (self.source / file).unlink()
+
+    def lb(self, *arguments: str, code: int | None = 0, stdin: str | None = None, cwd: Path | None = None) -> Result:
+        done = subprocess.run(
+            [LB, *arguments], capture_output=True, text=True, input=stdin, cwd=cwd or self.source, env=self.environ(),
+            timeout=120, check=False,
+        )  # fmt: skip
+        result = Result(done.returncode, done.stdout, done.stderr)
+        if code is not None:
+            assert result.code == code, f"exit {result.code}, not {code}\n{result.out}\n{result.err}"
+        return result
+
+    def apply(self, *arguments: str, code: int | None = 0) -> Result:
+        return self.lb("apply", "--yes", *arguments, code=code)
+
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, "LB_STATE": str(self.state), **self.env}
+
+    def containers(self, service: str | None = None) -> list[dict[str, Any]]:
+        """Raw inspects of this source's containers, by name; asked from the engine, never from lb."""
+        rows = self.api.containers(all=True, filters={"label": f"lb.source={self.name}"})
+        found = [self.api.inspect_container(row["Id"]) for row in rows]
+        named = [c for c in found if service is None or c["Config"]["Labels"]["lb.service"] == service]
+        return sorted(named, key=lambda c: c["Name"])
+
+    def one(self, service: str) -> dict[str, Any]:
+        (found,) = self.containers(service)
+        return found
+
+    def running(self) -> dict[str, tuple[str, str]]:
+        """Name → (id, start time): what must not change where nothing was asked for."""
+        return {c["Name"]: (c["Id"], c["State"]["StartedAt"]) for c in self.containers()}
+
+    def _dump(self, file: str, kind: str, meta: dict[str, Any], spec: dict[str, Any] | None = None) -> None:
+        document = {"apiVersion": "lb/v1", "kind": kind, "meta": meta, **({"spec": spec} if spec else {})}
+        path = self.source / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=2))  # JSON is YAML
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.APIClient]:
+    """The real engine; without one the tests fail. The marker of a state that manages it is put back at the end."""
+    api = docker.APIClient(version="auto", timeout=60)
+    sweep(api)
+    marker = next((v for v in api.volumes()["Volumes"] or [] if v["Name"] == "lb.state"), None)
+    yield api
+    sweep(api)
+    if marker:
+        api.create_volume("lb.state", labels=marker["Labels"])
+    api.close()
+
+
+@pytest.fixture
+def sandbox(engine: docker.APIClient, tmp_path: Path) -> Iterator[Sandbox]:
+    with contextlib.suppress(docker.errors.NotFound):
+        engine.remove_volume("lb.state")
+    box = Sandbox(tmp_path, PREFIX + uuid.uuid4().hex[:8], engine)
+    box.write("lb.yaml", f"name: {box.name}\n")
+    yield box
+    sweep(engine)
+
+
+def sweep(api: docker.APIClient) -> None:
+    """Removes what tests made, by the label of their source; earlier runs' leftovers included."""
+    for row in api.containers(all=True, filters={"label": "lb.source"}):
+        if row["Labels"]["lb.source"].startswith(PREFIX):
+            api.remove_container(row["Id"], force=True, v=True)
+    for network in api.networks(filters={"label": "lb.source"}):
+        if network["Labels"]["lb.source"].startswith(PREFIX):
+            for container in api.inspect_network(network["Id"])["Containers"]:
+                api.remove_container(container, force=True)
+            api.remove_network(network["Id"])
+    for volume in api.volumes()["Volumes"] or []:
+        labels = volume["Labels"] or {}
+        if labels.get("lb.source", "").startswith(PREFIX) or "/pytest-" in labels.get("lb.state.path", ""):
+            api.remove_volume(volume["Name"])

@@ -1,0 +1,57 @@
+"""A proxy on the engine's socket that writes down every request line."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_REQUEST = re.compile(rb"(?:^|\r\n|\n|\})((?:GET|HEAD|POST|PUT|DELETE) /[^ ]* HTTP/1\.1)\r\n")
+
+
+class Proxy:
+    def __init__(self, engine: str, path: Path) -> None:
+        self.engine, self.path = engine, path
+        self.requests: list[str] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def mutating(self) -> list[str]:
+        return [line for line in self.requests if not line.startswith(("GET", "HEAD"))]
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed: the end
+            while True:
+                client, _ = self._listener.accept()
+                upstream = socket.socket(socket.AF_UNIX)
+                upstream.connect(self.engine)
+                threading.Thread(target=self._pump, args=(client, upstream, True), daemon=True).start()
+                threading.Thread(target=self._pump, args=(upstream, client, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, requests: bool) -> None:
+        with contextlib.suppress(OSError):  # either side went away
+            while data := source.recv(65536):
+                if requests:
+                    self.requests += [line.decode() for line in _REQUEST.findall(data)]
+                target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def proxied(engine: str, folder: Path) -> Iterator[Proxy]:
+    proxy = Proxy(engine, folder / "engine.sock")
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,114 @@
+"""Who may import whom, one door for each outside thing, and no I/O in the rooms that decide."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "reconciler"
+
+# From the bottom up. A room imports only from lines below its own; rooms of one line do not know each other.
+LAYERS = [
+    {"errors", "clock"},
+    {"model"},
+    {"runtime"},
+    {"fingerprint", "drift"},
+    {"schema", "rollout", "status", "recovery"},
+    {"plan"},
+    {"manifests", "store", "runtimes", "snapshots", "lock"},
+    {"source", "apply", "marker"},
+    {"reconcile"},
+    {"render"},
+    {"cli"},
+]
+PURE = {"errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render"}
+IMPURE_MODULES = {
+    *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),
+    *("sqlite3", "docker", "yaml", "click", "requests", "shutil", "tempfile", "secrets"),
+}
+DOORS = {
+    "docker": {"runtimes"},
+    "requests": {"runtimes"},
+    "sqlite3": {"store"},
+    "yaml": {"manifests"},
+    "jsonschema": {"schema"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "fcntl": {"lock"},
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def files() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Absolute dotted names of everything a file imports, wherever in it."""
+    package = ("reconciler", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            stem = ".".join(filter(None, [base, node.module or ""]))
+            yield from (f"{stem}.{alias.name}" for alias in node.names)
+
+
+def rooms_of(path: Path) -> set[str]:
+    found = {name.split(".")[1] for name in imports(path) if name.startswith("reconciler.")}
+    return {name for name in found if (PACKAGE / name).exists() or (PACKAGE / f"{name}.py").exists()}
+
+
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def test_every_room_has_its_place() -> None:
+    assert {room(path) for path in files()} == set(LEVEL)
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down_only(path: Path) -> None:
+    own = room(path)
+    for other in rooms_of(path) - {own}:
+        assert LEVEL[other] < LEVEL[own], f"{path.name}: {own} may not import {other}"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_outside_things_have_one_door(path: Path) -> None:
+    for name in imports(path):
+        top = name.split(".")[0]
+        assert room(path) in DOORS.get(top, {room(path)}), f"{path.name} imports {top}"
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_rooms_that_decide_do_no_io(name: str) -> None:
+    for path in (p for p in files() if room(p) == name):
+        found = {n.split(".")[0] for n in imports(path)} & (
+            IMPURE_MODULES - ({"threading"} if name == "runtime" else set())
+        )
+        assert not found, f"{path.name} imports {found}"
+        calls = {n.func.id for n in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}  # fmt: skip
+        assert not calls & {"open", "print", "input"}
+
+
+def test_heavy_imports_are_made_late() -> None:
+    """`lb --version` loads none of them."""
+
+    code = "import sys, reconciler.cli; print(*sorted({'docker','jsonschema','yaml','rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_files_stay_short() -> None:
+    long = {str(p.relative_to(PACKAGE)): n for p in files() if (n := len(p.read_text().splitlines())) > 350}
+    assert not long, f"does it hold one room or two? {long}"
