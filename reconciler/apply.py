@@ -146,7 +146,7 @@ class _Recording:
             fingerprint=action.fingerprint,
             digests_of=lambda salt: fingerprint.digests(service, salt),
             parent=current,
-            base=current.base if in_place and current else None,
+            base=action.base or None,
             image_id=current.image_id if in_place and current else action.image_id,
         )
 

@@ -23,7 +23,7 @@ class Fault:
 
 def completed(seen: Container) -> bool:
     """A replica that ended as it should: exit 0 where the restart policy does not bring it back."""
-    return seen.state == "exited" and seen.exit_code == 0 and _ends(seen)
+    return seen.state == "exited" and seen.exit_code == 0 and _ends(seen.restart_policy)
 
 
 def faults(replica: Replica, network: str) -> tuple[Fault, ...]:
@@ -48,10 +48,10 @@ def faults(replica: Replica, network: str) -> tuple[Fault, ...]:
         found.append(Fault("disconnected", f"{label} was disconnected from its network"))
     if seen.state == "created":
         found.append(Fault("stopped", f"{label} was never started"))
-    elif seen.state == "exited" and not _ends(seen):
+    elif seen.state == "exited" and not _ends(recorded.projection.get("restart", seen.restart_policy)):
         found.append(Fault("stopped", f"{label} was stopped (exit {seen.exit_code})"))
     return tuple(found)
 
 
-def _ends(seen: Container) -> bool:
-    return seen.restart_policy == "no" or seen.restart_policy.startswith("on-failure")
+def _ends(policy: str) -> bool:
+    return policy == "no" or policy.startswith("on-failure")

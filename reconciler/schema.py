@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +14,8 @@ from typing import Any
 from .errors import UsageError
 
 Steps = tuple[str | int, ...]
+_ARTICLE = {"object": "a map", "array": "a list", "integer": "a whole number", "string": "text",
+            "boolean": "true or false", "number": "a number"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +42,27 @@ def load(name: str) -> dict[str, Any]:
 
 def validate(name: str, value: Any) -> list[Complaint]:
     """What is wrong with the value, in the order of the document; empty when nothing is."""
-    return [c for error in _validator(name).iter_errors(value) for c in _complaints(error)]
+    found = [c for error in _validator(name).iter_errors(value) for c in _complaints(error)]
+    return list(dict.fromkeys(found))
 
 
 @functools.cache
 def _validator(name: str) -> Any:
+    """JSON Schema takes 2.0 for an integer, and Python's `$` a newline at the end for nothing; neither is meant here."""
     import jsonschema
 
-    return jsonschema.Draft202012Validator(load(name))
+    def integer(_: Any, value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def pattern(_: Any, wanted: str, value: Any, __: Any) -> Iterator[Any]:
+        if isinstance(value, str) and (value.endswith("\n") or not re.search(wanted, value)):
+            yield jsonschema.ValidationError(f"{value!r} does not match {wanted}")
+
+    base = jsonschema.Draft202012Validator
+    kind = jsonschema.validators.extend(
+        base, {"pattern": pattern}, type_checker=base.TYPE_CHECKER.redefine("integer", integer)
+    )
+    return kind(load(name))
 
 
 def _complaints(error: Any) -> Iterator[Complaint]:
@@ -88,11 +104,7 @@ def _words(error: Any) -> str:
     wanted, example = error.validator_value, _example(error.schema)
     match error.validator:
         case "type":
-            names = " or ".join([wanted] if isinstance(wanted, str) else wanted)
-            article = {"object": "a map", "array": "a list", "integer": "a whole number", "string": "text",
-                       "boolean": "true or false", "number": "a number"}.get(names, names)  # fmt: skip
-            hint = " (quote it)" if names == "string" and isinstance(error.instance, (int, float)) else ""
-            return f"must be {article}{hint}, like {example}"
+            return _wrong_type([wanted] if isinstance(wanted, str) else wanted, error)
         case "enum":
             return f"must be one of {', '.join(map(str, wanted))}"
         case "const":
@@ -110,12 +122,29 @@ def _words(error: Any) -> str:
         case "uniqueItems":
             return "must not name anything twice"
         case "pattern":
-            return f"must look like {example}: {error.schema.get('description', '')}".rstrip(": ")
+            return f"must look like {example} ({error.schema['description'].rstrip('.')})"
     return str(error.message)
 
 
+def _wrong_type(names: list[str], error: Any) -> str:
+    example = _example(error.schema)
+    like = f", like {example}" if example else ""
+    if error.instance is None:
+        return f"has no value; write one{like}, or remove the key"
+    number = isinstance(error.instance, (int, float)) and not isinstance(error.instance, bool)
+    if names == ["string"] and number and re.search(error.schema.get("pattern", "^$"), f"{error.instance}s"):
+        return f"needs a unit; write {error.instance}s"
+    hint = ""
+    if names == ["string"] and isinstance(error.instance, (int, float)):
+        hint = " (quote it)"
+    elif isinstance(error.instance, str) and names[0] in ("integer", "number", "boolean"):
+        hint = " without quotes"
+    return f"must be {' or '.join(_ARTICLE[name] for name in names)}{hint}{like}"
+
+
 def _example(schema: Any) -> str:
+    """What could stand there, "" when the schema shows nothing."""
     if "$ref" in schema and "examples" not in schema:
         schema = load("manifest")["$defs"].get(schema["$ref"].rpartition("/")[2], {})
-    examples = schema.get("examples") or ["..."]
+    examples = schema.get("examples", ())
     return " or ".join(e if isinstance(e, str) else json.dumps(e) for e in examples[:3])

@@ -13,10 +13,20 @@ from .. import marker, reconcile, render
 from .. import plan as plans
 from .. import source as sources
 from ..apply import Tools
-from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_REFUSED, worst
+from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, worst
 from ..model import Desired, Plan
 from . import doors
-from .options import debug_option, echo_json, output_option, read_source, say, source_options, state_dir, state_option
+from .options import (
+    debug_option,
+    echo_json,
+    output_option,
+    problem_codes,
+    read_source,
+    say,
+    source_options,
+    state_dir,
+    state_option,
+)
 from .progress import Progress, progress
 
 yes_option = click.option("--yes", is_flag=True, help="Answer the ordinary questions with yes.")
@@ -123,13 +133,16 @@ def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: s
             say(guard.message)
         click.echo(render.outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes")
     codes = [outcome.code for outcome in cycle.outcomes]
-    if tools.cancel.is_set():
+    if isinstance(tools.cancel, doors.Stop) and tools.cancel.timed_out:
+        say(f"the time limit of {tools.cancel.limit:g} s is up; the next apply carries on")
+        codes = [EXIT_FAILED if code == EXIT_INTERRUPTED else code for code in codes] + [EXIT_FAILED]
+    elif tools.cancel.is_set():
         codes.append(EXIT_INTERRUPTED)
     return worst([*_plan_codes(cycle.plan), *codes])
 
 
 def _plan_codes(decided: Plan) -> list[int]:
-    codes = [EXIT_INVALID] if decided.problems else []
+    codes = problem_codes(decided.problems)
     codes += [EXIT_REFUSED] if any(g.kind != "incomplete" for g in decided.guards) else []
     return codes + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
 

@@ -59,13 +59,25 @@ def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store,
             runtime.close()
 
 
+class Stop(Event):
+    """`timed_out` tells the time limit (`limit`, seconds) from a person's Ctrl-C."""
+
+    def __init__(self, limit: float | None) -> None:
+        super().__init__()
+        self.limit, self.timed_out = limit or 0.0, False
+
+    def time_out(self) -> None:
+        self.timed_out = True
+        self.set()
+
+
 @contextlib.contextmanager
-def stopping(timeout: float | None) -> Iterator[Event]:
+def stopping(timeout: float | None) -> Iterator[Stop]:
     """An event that Ctrl-C, SIGTERM or the time limit sets: the step in flight is finished and recorded.
 
     A second Ctrl-C leaves at once; the next apply carries on from what was written ahead.
     """
-    cancel = Event()
+    cancel = Stop(timeout)
 
     def stop(number: int, frame: FrameType | None) -> None:
         if cancel.is_set():
@@ -74,7 +86,7 @@ def stopping(timeout: float | None) -> Iterator[Event]:
         cancel.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    timer = Timer(timeout, cancel.set) if timeout else None
+    timer = Timer(timeout, cancel.time_out) if timeout else None
     if timer:
         timer.daemon = True
         timer.start()

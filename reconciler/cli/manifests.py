@@ -10,8 +10,8 @@ import click
 
 from .. import render
 from .. import schema as schemas
-from ..errors import EXIT_INVALID, EXIT_OK
-from .options import debug_option, echo_json, output_option, read_source, say, source_options
+from ..errors import worst
+from .options import debug_option, echo_json, output_option, problem_codes, read_source, say, source_options
 
 
 @click.command(epilog="\b\nExamples:\n  lb validate examples/quickstart\n  lb validate -o json .")
@@ -31,7 +31,7 @@ def validate(path: Path, files: Sequence[str], settings: Sequence[str], output: 
             click.echo(f"{count} objects are valid")
         else:
             say(f"{len(desired.problems)} problems; {count} objects are valid")
-    return EXIT_INVALID if desired.problems else EXIT_OK
+    return worst(problem_codes(desired.problems))
 
 
 @click.command(epilog="\b\nExamples:\n  lb schema\n  lb schema plan")

@@ -144,7 +144,7 @@ def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: 
     path = (*complaint.path, complaint.unknown)
     place = document.keys.get(path, document.at(complaint.path))
     message = foreign.advice(parent, complaint.unknown, complaint.known)
-    code = "TEMPLATE_NOT_FOUND" if complaint.unknown == "template" else "BAD_PARAMETER"
+    code = foreign.code(complaint.unknown)
     return Problem(place, _dotted(path), message, code, ref)
 
 

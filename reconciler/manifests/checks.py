@@ -28,34 +28,41 @@ def ports(services: Mapping[Ref, Service]) -> list[Problem]:
             if port.external is None:
                 continue
             for address, other in holders.get((port.external, port.protocol), []):
-                if other.ref != ref and (address == port.host_ip or "" in (address, port.host_ip)):
+                if _overlap(address, port.host_ip):
                     at = other.places.get("ports", other.place)
-                    message = f"host port {port.external} is published by {other.ref} too ({at.file}:{at.line})"
+                    where = "twice here" if other.ref == ref else f"by {other.ref} too ({at.file}:{at.line})"
+                    message = f"host port {port.external} is published {where}; publish another one"
                     found.append(Problem(service.places["ports"], "spec.ports", message, ref=ref))
                     break
             holders.setdefault((port.external, port.protocol), []).append((port.host_ip, service))
     return found
 
 
+def _overlap(one: str, other: str) -> bool:
+    """Whether two addresses of a host can't both listen on one port; "" is every address."""
+    every = {"": "", "0.0.0.0": "", "::": ""}
+    return "" in (every.get(one, one), every.get(other, other)) or one == other
+
+
 def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref]) -> list[Problem]:
     """Dependencies that nobody declares, and cycles, each printed once, from its smallest name."""
-    known = set(mentioned)
+    known = {ref for ref in mentioned if ref.name}
     found = []
     for ref, service in services.items():
         for dependency in service.spec.depends_on:
             if dependency.ref not in known:
                 place = service.places.get(f"depends_on.{dependency.ref}", service.place)
-                message = f"there is no service {dependency.ref} in this source"
+                message = f"there is no service {dependency.ref} in this source; correct the name, or remove it"
                 found.append(Problem(place, "spec.depends_on", message, ref=ref))
             elif dependency.ref == ref:
                 place = service.places.get(f"depends_on.{ref}", service.place)
-                found.append(Problem(place, "spec.depends_on", f"{ref} depends on itself", ref=ref))
+                found.append(Problem(place, "spec.depends_on", f"{ref} depends on itself; remove it", ref=ref))
     for cycle in _cycles(services):
         text = " → ".join(str(ref) for ref in [*cycle, cycle[0]])
         for ref in cycle:
             service = services[ref]
             place = service.places.get("depends_on", service.place)
-            found.append(Problem(place, "spec.depends_on", f"a cycle: {text}", ref=ref))
+            found.append(Problem(place, "spec.depends_on", f"a cycle: {text}; remove one of them", ref=ref))
     return found
 
 

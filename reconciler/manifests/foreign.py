@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ..model.desired import POLICY_DENIED
+
 # Where a key of another tool is found → what to write here.
 _FOREIGN = {
     "metadata": "write meta: instead of metadata:",
@@ -75,3 +77,10 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
     if near:
         return f"there is no field {key}; did you mean {near[0]}?"
     return f"there is no field {key}; there are {', '.join(known)}" if known else f"there is no field {key}; remove it"
+
+
+def code(key: str) -> str:
+    """The code of a problem with this key: the reference's where it has one."""
+    if key == "template":
+        return "TEMPLATE_NOT_FOUND"
+    return POLICY_DENIED if key in DANGEROUS else "BAD_PARAMETER"

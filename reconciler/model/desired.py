@@ -25,6 +25,7 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place("")
+POLICY_DENIED = "POLICY_DENIED"  # the code of what only a host's policy could allow
 
 
 class Ref(NamedTuple):

@@ -159,7 +159,8 @@ def _same_image(base: Action, revision: Revision) -> bool:
 def _resumed(known: RecordedService | None, service: Service, base: Action) -> str:
     """The generation of an interrupted rollout of this very spec, whose containers are to be kept."""
     pending = known.pending if known else None
-    if pending and _same(service, pending) and _same_image(base, pending):
+    own = pending is not None and pending.base == pending.id  # one that was to change others' containers made none
+    if pending and own and _same(service, pending) and _same_image(base, pending):
         return pending.base
     return ""
 

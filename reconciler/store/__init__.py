@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from ..model import (
 )
 from ..runtime import Effect, Intent
 from . import rows
+from .connection import connect, unusable
 from .schema import MIGRATIONS
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
@@ -50,9 +50,9 @@ class Store:
     def open(cls, directory: Path, clock: Clock = now, *, create: bool = True) -> Store:
         """With `create` False a state that is not there yet is an empty one in memory: reading leaves no file."""
         try:
-            db = _connect(directory, create)
+            db = connect(directory, create)
         except (OSError, sqlite3.Error) as error:
-            raise _unusable(directory, error) from error
+            raise unusable(directory, error) from error
         try:
             db.row_factory = sqlite3.Row
             db.execute("pragma journal_mode = wal")
@@ -60,7 +60,7 @@ class Store:
             return cls(db, directory, clock)
         except sqlite3.Error as error:
             db.close()
-            raise _unusable(directory, error) from error
+            raise unusable(directory, error) from error
         except StateError:
             db.close()
             raise
@@ -331,7 +331,7 @@ class Store:
                     raise
             # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
             except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
-                raise _unusable(self.directory, error) from error
+                raise unusable(self.directory, error) from error
 
 
 def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
@@ -339,35 +339,3 @@ def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], ba
     same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
     same_image = not (pending.image_id and image_id) or pending.image_id == image_id
     return same_spec and same_image and pending.base == (base or pending.id)
-
-
-def _connect(directory: Path, create: bool) -> sqlite3.Connection:
-    file = directory / "state.db"
-    if create:
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not any(directory.iterdir()):  # one that holds other things already, such as /tmp, is not ours to close
-            directory.chmod(0o700)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        file.chmod(0o600)
-    elif not _is_there(file):
-        return _open(":memory:")
-    return _open(str(file))
-
-
-def _is_there(file: Path) -> bool:
-    try:
-        file.stat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _open(target: str) -> sqlite3.Connection:
-    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
-
-
-def _unusable(directory: Path, error: Exception) -> StateError:
-    return StateError(
-        f"the state in {directory} can't be used: {error}",
-        hint="check the disk and the folder's owner, or name another folder with --state",
-    )

@@ -1,0 +1,42 @@
+"""The file of the state: where it is, who may read it, and what is said when it can't be used."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from ..errors import StateError
+
+
+def connect(directory: Path, create: bool) -> sqlite3.Connection:
+    """Raises OSError and sqlite3.Error."""
+    file = directory / "state.db"
+    if create:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not any(directory.iterdir()):  # one that holds other things already, such as /tmp, is not ours to close
+            directory.chmod(0o700)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file.chmod(0o600)
+    elif not _is_there(file):
+        return _open(":memory:")
+    return _open(str(file))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _open(target: str) -> sqlite3.Connection:
+    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+def unusable(directory: Path, error: Exception) -> StateError:
+    return StateError(
+        f"the state in {directory} can't be used: {error}",
+        hint="check the disk and the folder's owner, or name another folder with --state",
+    )
