@@ -1,0 +1,228 @@
+"""What every runtime must do, on the engine in memory and on the real one: the same cycles, judged by what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import docker
+import pytest
+
+from reconciler import clock, reconcile
+from reconciler.apply import Tools
+from reconciler.model import (
+    Container,
+    Desired,
+    Healthcheck,
+    Mount,
+    Namespace,
+    Outcome,
+    Port,
+    Ref,
+    Service,
+    Spec,
+    Update,
+)
+from reconciler.plan import Answers
+from reconciler.runtimes import translate
+from reconciler.runtimes.calls import Calls
+from reconciler.runtimes.engine import Engine
+from reconciler.store import Store
+from tests.conftest import BUSYBOX, PREFIX
+from tests.support.memory import Memory
+
+NS = Ref("t")
+
+
+@dataclass
+class World:
+    """One source on one engine, with a state of its own. `harm` are the things people do by hand."""
+
+    calls: Calls
+    store: Store
+    image: str
+    harm: dict[str, Callable[[str], Any]]
+    command: Callable[[int | None], tuple[str, ...]]
+    name: str = field(default_factory=lambda: PREFIX + uuid.uuid4().hex[:8])
+
+    def service(self, name: str = "a", exits: int | None = None, **spec: Any) -> Service:
+        quick: dict[str, Any] = {"image": self.image, "command": self.command(exits), "stop_signal": "SIGKILL"}
+        quick["update"] = Update(min_ready=0)
+        return Service(Ref("t", name), Spec(**{**quick, **spec}), shown={"image": self.image})
+
+    def apply(self, *services: Service, answers: Answers | None = None) -> tuple[Outcome, ...]:
+        wanted = {service.ref: service for service in services}
+        desired = Desired(self.name, "/", {"t": Namespace(NS)}, wanted, mentioned=frozenset({NS, *wanted}))
+        runtime = Engine(self.calls, "/nowhere", clock.now)
+        tools = Tools(runtime, self.store, lambda: None, lambda progress: None, Event())
+        return reconcile.carry_out(desired, answers or Answers(), tools).outcomes
+
+    def seen(self) -> dict[str, Container]:
+        found = [c for c in self.calls.containers() if c.labels["lb.source"] == self.name]
+        return {c.name: c for c in sorted(found, key=lambda c: c.name)}
+
+    def ids(self) -> set[str]:
+        return {c.id for c in self.seen().values() if c.state == "running"}
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> World:
+    calls = Memory()
+    harm: dict[str, Callable[[str], Any]] = {
+        "stop": lambda c: calls.stop(c, 0),
+        "remove": lambda c: (calls.stop(c, 0), calls.remove(c)),
+        "pause": calls.pause,
+        "rename": lambda c: calls.rename(c, "lbtest-renamed"),
+        "update": lambda c: calls.update(c, {"Memory": 64 * 1048576}),
+        "disconnect": calls.disconnect,
+    }
+
+    def command(exits: int | None) -> tuple[str, ...]:
+        return ("sleep", "1000") if exits is None else ("exit", str(exits))
+
+    return World(calls, Store.open(tmp_path), "docker.io/library/app:1", harm, command)
+
+
+@pytest.fixture
+def real(engine: docker.APIClient, tmp_path: Path) -> Iterator[World]:
+    from reconciler.runtimes.client import connect
+    from tests.conftest import sweep
+
+    with contextlib.suppress(docker.errors.NotFound):
+        engine.remove_volume("lb.state")
+    calls = connect()
+    harm: dict[str, Callable[[str], Any]] = {
+        "stop": lambda c: engine.stop(c, timeout=0),
+        "remove": lambda c: engine.remove_container(c, force=True),
+        "pause": engine.pause,
+        "rename": lambda c: engine.rename(c, "lbtest-renamed"),
+        "update": lambda c: engine.update_container(c, mem_limit=64 * 1048576, memswap_limit=128 * 1048576),
+        "disconnect": lambda c: engine.disconnect_container_from_network(c, "lb.t"),
+    }
+
+    def command(exits: int | None) -> tuple[str, ...]:
+        return ("sleep", "1000") if exits is None else ("sh", "-c", f"exit {exits}")
+
+    yield World(calls, Store.open(tmp_path), translate.full_reference(BUSYBOX), harm, command)
+    calls.close()
+    with contextlib.suppress(docker.errors.NotFound):
+        engine.remove_volume("lb.state")
+    sweep(engine)
+
+
+@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.engine)])
+def world(request: pytest.FixtureRequest) -> World:
+    found: World = request.getfixturevalue(request.param)
+    return found
+
+
+def results(outcomes: tuple[Outcome, ...]) -> list[str]:
+    return [f"{o.verb} {o.ref} {o.result}" for o in outcomes]
+
+
+def test_create_then_nothing(world: World) -> None:
+    service = world.service(replicas=2, memory=32 * 1048576)
+    assert results(world.apply(service)) == ["create t done", "create t/a done"]
+    assert [c.number for c in world.seen().values()] == [1, 2]
+    assert all(c.state == "running" and c.projection["memory"] == 32 * 1048576 for c in world.seen().values())
+    assert world.apply(service) == ()
+
+
+@pytest.mark.parametrize("order", ["start-first", "stop-first"])
+def test_replace(world: World, order: Any) -> None:
+    update = Update(order=order, min_ready=0)
+    world.apply(world.service(replicas=2, update=update))
+    old = world.ids()
+    assert results(world.apply(world.service(replicas=2, update=update, env=(("A", "b"),)))) == ["replace t/a done"]
+    assert len(world.ids()) == len(world.seen()) == 2 and not old & world.ids()
+
+
+@pytest.mark.parametrize("order", ["start-first", "stop-first"])
+def test_a_failed_revision_leaves_the_old_replicas_and_is_held(world: World, order: Any) -> None:
+    update = Update(order=order, min_ready=0)
+    good = world.service(replicas=2, update=update)
+    world.apply(good)
+    old = world.ids()
+    bad = world.service(exits=3, replicas=2, update=update, restart="no")
+    (outcome,) = world.apply(bad)
+    assert outcome.result == "failed" and outcome.condemns and "exit 3" in outcome.message
+    assert world.ids() == old and len(world.seen()) == 3
+    assert results(world.apply(bad)) == ["held t/a held"]
+    assert results(world.apply(good)) == ["heal t/a done"]
+    assert world.ids() == old and len(world.seen()) == 2
+    assert world.apply(good) == ()
+
+
+def test_unhealthy_is_not_ready(world: World) -> None:
+    check = Healthcheck(("CMD", "false"), interval=10**8, timeout=10**9, retries=1)
+    good = world.service(healthcheck=replace(check, test=("CMD", "true")))
+    world.apply(good)
+    old = world.ids()
+    (outcome,) = world.apply(world.service(healthcheck=check))
+    assert "is unhealthy" in outcome.message and world.ids() == old
+
+
+def test_scale_up_and_down(world: World) -> None:
+    world.apply(world.service(replicas=1))
+    first = world.ids()
+    assert results(world.apply(world.service(replicas=3))) == ["scale t/a done"]
+    assert first < world.ids() and len(world.ids()) == 3
+    world.apply(world.service(replicas=1))
+    assert world.ids() == first and len(world.seen()) == 1
+
+
+def test_change_in_place(world: World) -> None:
+    world.apply(world.service(memory=32 * 1048576))
+    before = world.ids()
+    assert results(world.apply(world.service(memory=48 * 1048576))) == ["update t/a done"]
+    assert world.ids() == before
+    assert [c.projection["memory"] for c in world.seen().values()] == [48 * 1048576]
+
+
+@pytest.mark.parametrize("harm", ["stop", "remove", "pause", "rename", "update", "disconnect"])
+def test_drift_is_mended(world: World, harm: str) -> None:
+    service = world.service(replicas=2, memory=32 * 1048576)
+    world.apply(service)
+    victim = next(iter(world.seen().values())).id
+    world.harm[harm](victim)
+    assert results(world.apply(service)) == ["heal t/a done"]
+    assert len(world.ids()) == 2 and (victim in world.ids()) == (harm != "remove")
+    assert {c.projection["memory"] for c in world.seen().values()} == {32 * 1048576}
+    assert world.apply(service) == ()
+
+
+def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:
+    a = world.service("a", mounts=(Mount("/data", "volume", "data"),))
+    b, c, d = (world.service(name) for name in "bcd")
+    world.apply(a, b, c, d)
+    world.apply(b, c, d)
+    assert {seen.ref.name for seen in world.seen().values()} == {"b", "c", "d"}
+    assert world.calls.volume("lb.t.data")
+
+
+def test_a_taken_port_names_its_holder_and_is_tried_again(world: World) -> None:
+    port = Port(80, "tcp", 18096, "127.0.0.1")
+    world.apply(world.service("a", ports=(port,)))
+    (outcome,) = world.apply(world.service("a", ports=(port,)), world.service("b", ports=(port,)))
+    assert "is taken by container t.a.1-1" in outcome.message and not outcome.condemns
+    world.apply(world.service("b", ports=(port,)), world.service("c"), world.service("d"))
+
+
+def test_stop_first_with_a_port_keeps_the_port_on_failure(world: World) -> None:
+    port = Port(80, "tcp", 18095, "127.0.0.1")
+    world.apply(world.service(ports=(port,)))
+    old = world.ids()
+    (outcome,) = world.apply(world.service(exits=5, ports=(port,), restart="no"))
+    assert outcome.result == "failed" and world.ids() == old
+
+
+def test_a_missing_image_keeps_what_runs(world: World) -> None:
+    world.apply(world.service())
+    old = world.ids()
+    (outcome,) = world.apply(world.service(image="127.0.0.1:9/none:1"))
+    assert "can't be pulled" in outcome.message and world.ids() == old and not outcome.condemns

@@ -1,0 +1,234 @@
+"""An engine in memory: the calls of `reconciler.runtimes.calls`, with the behaviour of a real one that we rely on.
+
+It earns trust in tests/contract, where the same tests run on it and on the real engine. A container is healthy, or
+ends, as its command says: `sleep N` runs, `exit N` ends at once with N.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+from typing import Any
+
+from reconciler import errors
+from reconciler.model import Container, EngineInfo, Network, Volume
+from reconciler.runtimes import translate
+from reconciler.runtimes.calls import Calls
+
+
+@dataclass
+class _Held:
+    raw: dict[str, Any]
+
+
+@dataclass
+class Memory(Calls):
+    """`calls` lists every mutating call, in order. `images_here` maps full references to image ids."""
+
+    images_here: dict[str, str] = field(default_factory=lambda: {"docker.io/library/app:1": "sha256:1"})
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._containers: dict[str, _Held] = {}
+        self._networks: dict[str, Network] = {}
+        self._volumes: dict[str, Volume] = {}
+        self._clock = itertools.count(1)
+        self._lock = RLock()
+
+    # --- reading
+
+    def info(self) -> EngineInfo:
+        return EngineInfo("memory", "/memory", "memory://", "1.41", "memory")
+
+    def containers(self) -> list[Container]:
+        with self._lock:
+            found = [translate.container(held.raw) for held in self._containers.values()]
+            return [c for c in found if "lb.service" in c.labels]
+
+    def inspect(self, container: str) -> Container:
+        with self._lock:
+            return translate.container(self._find(container).raw)
+
+    def has_healthcheck(self, container: str) -> bool:
+        return translate.checked(self._find(container).raw)
+
+    def networks(self) -> list[Network]:
+        return list(self._networks.values())
+
+    def volumes(self) -> list[Volume]:
+        return [v for v in self._volumes.values() if "lb.namespace" in v.labels]
+
+    def volume(self, name: str) -> Volume | None:
+        return self._volumes.get(name)
+
+    def images(self) -> dict[str, str]:
+        return dict(self.images_here)
+
+    def taken_subnets(self) -> list[str]:
+        return []
+
+    def logs(
+        self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+    ) -> Iterator[tuple[str, bytes]]:
+        words = self._find(container).raw["Config"].get("Cmd") or []
+        yield "stdout", (" ".join(words) + "\n").encode()
+
+    def close(self) -> None:
+        self.calls.clear()
+
+    # --- changing
+
+    def pull(self, image: str, report: Callable[[str], None]) -> None:
+        self.calls.append(f"pull {image}")
+        if image not in self.images_here:
+            raise errors.ImageUnavailable(f"image {image} can't be pulled: there is no registry in memory")
+
+    def create(self, name: str, body: Mapping[str, Any]) -> str:
+        with self._lock:
+            self.calls.append(f"create {name}")
+            if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
+                raise errors.NameConflict(f'the container name "/{name}" is already in use')
+            if body["Image"] not in self.images_here:
+                raise errors.NotFound(f"no such image: {body['Image']}")
+            found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
+            network = self._network_named(host["NetworkMode"])
+            for key in ("Memory", "NanoCpus", "MemorySwap"):
+                host.setdefault(key, 0)
+            self._containers[found] = _Held(
+                {
+                    "Id": found,
+                    "Name": f"/{name}",
+                    "Created": f"2026-01-01T00:00:00.{next(self._clock):09d}Z",
+                    "Image": self.images_here[body["Image"]],
+                    "RestartCount": 0,
+                    "State": {"Status": "created", "ExitCode": 0, "Error": ""},
+                    "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
+                    "HostConfig": host,
+                    "NetworkSettings": {"Networks": {network.name: {"NetworkID": network.id}}, "Ports": {}},
+                }
+            )
+            return found
+
+    def start(self, container: str) -> None:
+        with self._lock:
+            self.calls.append(f"start {self._name(container)}")
+            raw = self._find(container).raw
+            for joined in raw["NetworkSettings"]["Networks"].values():
+                if joined["NetworkID"] not in self._networks:
+                    raise errors.NotFound(f"network {joined['NetworkID'][:12]} not found")
+            self._take_ports(raw)
+            self._run(raw)
+
+    def stop(self, container: str, grace: int) -> None:
+        with self._lock:
+            self.calls.append(f"stop {self._name(container)}")
+            held = self._containers.get(container)
+            if held and held.raw["State"]["Status"] in ("running", "paused", "restarting"):
+                held.raw["State"] |= {"Status": "exited", "ExitCode": 137, "Health": None}
+
+    def remove(self, container: str) -> None:
+        with self._lock:
+            self.calls.append(f"remove {self._name(container)}")
+            held = self._containers.get(container)
+            if held and held.raw["State"]["Status"] in ("running", "paused"):
+                raise errors.EngineError("you cannot remove a running container")
+            self._containers.pop(container, None)
+
+    def unpause(self, container: str) -> None:
+        with self._lock:
+            self.calls.append(f"unpause {self._name(container)}")
+            self._find(container).raw["State"]["Status"] = "running"
+
+    def rename(self, container: str, name: str) -> None:
+        with self._lock:
+            self.calls.append(f"rename {self._name(container)}")
+            self._find(container).raw["Name"] = f"/{name}"
+
+    def update(self, container: str, body: Mapping[str, Any]) -> None:
+        with self._lock:
+            self.calls.append(f"update {self._name(container)}")
+            host = self._find(container).raw["HostConfig"]
+            host |= {key: value for key, value in body.items() if value}
+
+    def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None:
+        with self._lock:
+            self.calls.append(f"connect {self._name(container)}")
+            joined = self._find(container).raw["NetworkSettings"]["Networks"]
+            joined[self._networks[network].name] = {"NetworkID": network, "Aliases": list(aliases)}
+
+    def create_network(self, name: str, labels: Mapping[str, str], subnet: str) -> str:
+        with self._lock:
+            self.calls.append(f"create-network {name}")
+            found = uuid.uuid4().hex * 2
+            self._networks[found] = Network(found, name, dict(labels), (subnet,))
+            return found
+
+    def remove_network(self, network: str) -> None:
+        with self._lock:
+            self.calls.append("remove-network")
+            for held in self._containers.values():
+                joined = [n["NetworkID"] for n in held.raw["NetworkSettings"]["Networks"].values()]
+                if network in joined and held.raw["State"]["Status"] == "running":
+                    raise errors.EngineError("network has active endpoints")
+            self._networks.pop(network, None)
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume:
+        with self._lock:
+            self.calls.append(f"create-volume {name}")
+            return self._volumes.setdefault(name, Volume(name, dict(labels), "2026-01-01T00:00:00Z"))
+
+    def remove_volume(self, name: str) -> None:
+        with self._lock:
+            self.calls.append(f"remove-volume {name}")
+            self._volumes.pop(name, None)
+
+    # --- what a person might do by hand
+
+    def pause(self, container: str) -> None:
+        self._find(container).raw["State"]["Status"] = "paused"
+
+    def disconnect(self, container: str) -> None:
+        self._find(container).raw["NetworkSettings"]["Networks"].clear()
+
+    # --- inside
+
+    def _find(self, container: str) -> _Held:
+        for key, held in self._containers.items():
+            if container in (key, held.raw["Name"].lstrip("/")):
+                return held
+        raise errors.NotFound(f"no such container: {container[:12]}")
+
+    def _name(self, container: str) -> str:
+        held = self._containers.get(container)
+        return held.raw["Name"].lstrip("/") if held else container[:12]
+
+    def _network_named(self, name: str) -> Network:
+        for network in self._networks.values():
+            if network.name == name:
+                return network
+        raise errors.NotFound(f"network {name} not found")
+
+    def _take_ports(self, raw: dict[str, Any]) -> None:
+        mine = _host_ports(raw)
+        for held in self._containers.values():
+            if held.raw is not raw and held.raw["State"]["Status"] == "running":
+                for port in mine & _host_ports(held.raw):
+                    name = held.raw["Name"].lstrip("/")
+                    raise errors.PortTaken(f"port {port}/tcp of this host is taken by container {name}")
+
+    def _run(self, raw: dict[str, Any]) -> None:
+        words = raw["Config"].get("Cmd") or []
+        if words[:1] == ["exit"]:
+            raw["State"] |= {"Status": "exited", "ExitCode": int(words[1])}
+            return
+        raw["State"] |= {"Status": "running", "ExitCode": 0}
+        if translate.checked(raw):
+            passes = "true" in raw["Config"]["Healthcheck"]["Test"]
+            raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}
+
+
+def _host_ports(raw: dict[str, Any]) -> set[str]:
+    return {row["HostPort"] for rows in raw["HostConfig"]["PortBindings"].values() for row in rows if row["HostPort"]}
