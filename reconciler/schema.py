@@ -48,7 +48,7 @@ def validate(name: str, value: Any) -> list[Complaint]:
 
 @functools.cache
 def _validator(name: str) -> Any:
-    """JSON Schema takes 2.0 for an integer, and Python's `$` a newline at the end for nothing; neither is meant here."""
+    """JSON Schema takes 2.0 for an integer, and Python's `$` overlooks a newline at the end; neither is meant here."""
     import jsonschema
 
     def integer(_: Any, value: Any) -> bool:
@@ -59,10 +59,9 @@ def _validator(name: str) -> Any:
             yield jsonschema.ValidationError(f"{value!r} does not match {wanted}")
 
     base = jsonschema.Draft202012Validator
-    kind = jsonschema.validators.extend(
-        base, {"pattern": pattern}, type_checker=base.TYPE_CHECKER.redefine("integer", integer)
-    )
-    return kind(load(name))
+    checker = base.TYPE_CHECKER.redefine("integer", integer)
+    extend: Any = jsonschema.validators.extend
+    return extend(base, {"pattern": pattern}, type_checker=checker)(load(name))
 
 
 def _complaints(error: Any) -> Iterator[Complaint]:
