@@ -7,6 +7,7 @@ running container: changed content is another digest, hence another revision.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -44,7 +45,10 @@ def keep(state: Path, root: Path, files: Mapping[str, str]) -> None:
     for name, relative in files.items():
         if path(state, name).exists():
             continue
-        entries = list(content(root, relative))
+        try:
+            entries = list(content(root, relative))
+        except OSError as error:
+            raise SourceError(f"{relative} can't be read: {error.strerror}") from error
         if digest(entries) != name:
             raise SourceError(f"{relative} changed while it was read", hint="apply again")
         try:
@@ -59,27 +63,55 @@ def _write(target: Path, entries: list[Entry]) -> None:
     store.mkdir(mode=0o755, parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=store, prefix=".new-"))
     try:
+        if all(name for name, _, _ in entries):  # a folder, perhaps an empty one
+            (work / "content").mkdir()
         for name, data, executable in entries:
             file = work / "content" / name if name else work / "content"
-            file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            file.write_bytes(data)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write_through(file, data)
             file.chmod(0o755 if executable else 0o644)
-        work.chmod(0o755)
+        for folder in (work, *(f for f in work.rglob("*") if f.is_dir())):
+            folder.chmod(0o755)  # whatever the umask: a container's user must be able to read it
         work.rename(target.parent)
     except OSError:
-        if not target.exists():
+        shutil.rmtree(work, ignore_errors=True)
+        if not target.exists():  # else another apply was quicker, with the same content
             raise
-        # Another apply was quicker, with the same content
-        shutil.rmtree(work)
+
+
+def _write_through(file: Path, data: bytes) -> None:
+    """On the disk when this returns: a snapshot that a power cut emptied would never be written again."""
+    with file.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
 
 
 def _files(top: Path, root: Path) -> list[Path]:
     if not top.exists():
         raise SourceError("does not exist; create it, or correct the path (it counts from the manifest's folder)")
-    found = sorted(p for p in top.rglob("*") if not p.is_dir()) if top.is_dir() else [top]
+    found = sorted(_under(top)) if top.is_dir() else [top]
     for file in found:
-        if not file.resolve().is_relative_to(root.resolve()):
+        if not _resolved(file).is_relative_to(root.resolve()):
             raise SourceError("leads outside the source through a link; that needs the host's policy")
         if not file.is_file():
-            raise SourceError("is no regular file or folder of regular files")
+            raise SourceError(f"holds {file.name}, which is no regular file (a linked folder, or a device); remove it")
     return found
+
+
+def _under(top: Path) -> Iterator[Path]:
+    """Everything below but folders. Raises OSError for a folder that can't be read: it must not look empty."""
+
+    def unreadable(error: OSError) -> None:
+        raise error
+
+    for folder, folders, files in os.walk(top, onerror=unreadable):
+        yield from (Path(folder, file) for file in files)
+        yield from (path for path in (Path(folder, f) for f in folders) if path.is_symlink())
+
+
+def _resolved(file: Path) -> Path:
+    try:
+        return file.resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
+        raise SourceError(f"has a link that leads nowhere ({file.name}); correct or remove it") from error
