@@ -1,7 +1,8 @@
 """What an interrupted run left open, settled against what the engine shows. Pure.
 
 Ours is a container whose id is in the state, or that carries the nonce of an open intent. An intent to create
-something is settled by finding its nonce; any other needs no settling, because the engine shows what came of it.
+something is settled by finding its nonce, one to remove a container by not finding that; any other needs no
+settling, because the engine shows what came of it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
     for seen in observed.containers:
         if intent.step == "create" and seen.labels.get(LABEL_INTENT) == intent.nonce:
             return Effect("container", seen.id, seen.name, intent.number, intent.attempt, seen.created, seen.projection)
+    if intent.step == "remove" and all(seen.id != intent.target for seen in observed.containers):
+        return Effect("container-gone", intent.target)
     for net in observed.networks:
         if intent.step == "network" and net.labels.get(LABEL_INTENT) == intent.nonce:
             return Effect("network", net.id, net.name)
@@ -48,6 +51,9 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     service = recorded.services.get(intent.ref)
+    if effect.kind == "container-gone" and service:
+        left = replace(service, containers=tuple(c for c in service.containers if c.id != effect.id))
+        return replace(recorded, services={**recorded.services, intent.ref: left})
     if effect.kind == "container" and service:
         base = next((r.base for r in _revisions(service.current, service.pending, service.failed)
                      if r.id == intent.revision), intent.revision)  # fmt: skip

@@ -102,12 +102,19 @@ def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Rep
     for replica in sorted(action.replicas, key=lambda r: (r.seen.state != "running", r.recorded.attempt)):
         number = replica.recorded.number
         ours = bool(action.base) and replica.recorded.base == action.base
-        broken = any(fault.kind == "rebuild" for fault in drift.faults(replica, action.network))
-        if ours and not broken and number not in kept:
+        if ours and not _broken(action, replica) and number not in kept:
             kept[number] = replica
         else:
             old.setdefault(number, []).append(replica)
     return kept, old
+
+
+def _broken(action: Action, replica: Replica) -> bool:
+    """What no call can mend. To the engine 0 means "leave alone", so a limit set by hand can't be taken away again."""
+    now, then = replica.seen.projection, replica.recorded.projection
+    limits = {"memory": action.service.spec.memory, "cpus": action.service.spec.cpus} if action.service else {}
+    limited = any(value is None and then and now.get(key) and not then.get(key) for key, value in limits.items())
+    return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.network))
 
 
 def _create(action: Action, number: int) -> Change:
@@ -153,7 +160,10 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
             stops.append(Step("stop", number, seen.id))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
         elif action.recorded and action.recorded.current and replica.recorded.base == action.recorded.current.base:
-            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]  # stopped by us, then cut off
+            # Stopped by us, then cut off
+            if seen.restart_policy == "no" and replica.recorded.projection.get("restart") == "always":
+                revives.append(Step("pin", number, seen.id, "always"))
+            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
     trial = action.verb in ("create", "replace", "update")
     container = new.seen.id if new else NEW
     create = () if new else (Step("create", number),)

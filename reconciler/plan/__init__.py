@@ -57,7 +57,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         actions=tuple(services.link(actions) + gone),
         problems=problems,
         guards=tuple(found),
-        objects=len(desired.namespaces) + len(desired.services),
+        objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
     )
 

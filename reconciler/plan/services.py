@@ -75,7 +75,7 @@ def decide(look: Look, refused: str, adopt: bool) -> Decision:
     )
     if known is None and look.strangers:
         return _adoption(base, look, adopt)
-    if known and known.failed and _same(service, known.failed) and _same_image(base, known.failed):
+    if known and known.failed and _would_fail_again(service, known.failed) and _same_image(base, known.failed):
         return Decision(_held(base, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
@@ -152,6 +152,12 @@ def _same(service: Service, revision: Revision) -> bool:
     return all(fingerprint.field_class(path) == "record" for path in changed)
 
 
+def _would_fail_again(service: Service, failed: Revision) -> bool:
+    """Only what the gate can't see is different; a longer time-out, say, is a new chance."""
+    changed = fingerprint.changed_fields(service, failed.digests, failed.id)
+    return all(path.startswith("meta.") for path in changed)
+
+
 def _same_image(base: Action, revision: Revision) -> bool:
     return not (base.image_id and revision.image_id) or base.image_id == revision.image_id
 
@@ -181,7 +187,14 @@ def _change(base: Action, known: RecordedService, current: Revision, refused: st
         return replace(base, verb="scale", causes=change.causes + drifted)
     if drifted:
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
-    return replace(base, verb="record", causes=change.record) if change.record else None
+    causes = change.record + _given_up(known)
+    return replace(base, verb="record", causes=causes) if causes else None
+
+
+def _given_up(known: RecordedService) -> tuple[Cause, ...]:
+    """The author went back to the current revision, and what was to come after it left no container."""
+    unfinished = [(known.failed, "failed"), (known.pending, "was not finished")]
+    return tuple(Cause(f"revision {r.number} {word} and is no longer wanted") for r, word in unfinished if r)
 
 
 def _author(service: Service, current: Revision, image_id: str, refused: str) -> _Change:

@@ -198,7 +198,10 @@ class _Run:
                 self._mutate(step, container, lambda: self.calls.update(container, values))
             case "pin":
                 policy = {"RestartPolicy": {"Name": step.value}}
-                self._mutate(step, container, lambda: self.calls.update(container, policy))
+                intent = self.work.begin("pin", container, step.number)
+                with self.work.shared.slots:
+                    self.calls.update(container, policy)
+                self.journal.end(intent, Effect())  # what is recorded stays: if this is cut off, it is seen as drift
             case "unpause":
                 self._mutate(step, container, lambda: self.calls.unpause(container))
             case "rename":
