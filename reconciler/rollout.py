@@ -167,7 +167,9 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
     trial = action.verb in ("create", "replace", "update")
     container = new.seen.id if new else NEW
     create = () if new else (Step("create", number),)
-    start = () if new and new.seen.state == "running" else (Step("start", number, container),)
+    start: tuple[Step, ...] = (Step("start", number, container),)
+    if new and new.seen.state in ("running", "paused"):
+        start = () if new.seen.state == "running" else (Step("unpause", number, container),)
     gate = Step("await", number, container)
     leave = (Step("stop", number, container), Step("remove", number, container))
     if order(service) == "start-first":
