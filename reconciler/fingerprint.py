@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from .model import Service
+from .model import Healthcheck, Port, Service, Update
 
 VERSION = "h1"
 Class = Literal["record", "scale", "in-place", "replace"]
@@ -48,17 +48,22 @@ def fields(service: Service) -> dict[str, Any]:
         "cpus": spec.cpus,
         "entrypoint": spec.entrypoint,
         "command": spec.command,
-        "ports": [asdict(port) for port in spec.ports] or None,
-        "healthcheck": asdict(spec.healthcheck) if spec.healthcheck else None,
+        "ports": [_given(port) for port in spec.ports] or None,
+        "healthcheck": _given(spec.healthcheck) if spec.healthcheck else None,
         "depends_on": [[str(d.ref), d.condition] for d in spec.depends_on] or None,
         "restart": spec.restart,
         "stop_signal": spec.stop_signal,
         "stop_grace_period": spec.stop_grace_period,
-        "update": asdict(spec.update),
+        "update": _given(spec.update),
     }
     flat |= {f"env.{name}": value for name, value in spec.env or ()}
     flat |= {f"volumes.{m.target}": [m.kind, m.source, m.read_only] for m in spec.mounts}
     return {path: value for path, value in flat.items() if value is not None}
+
+
+def _given(value: Healthcheck | Port | Update) -> dict[str, Any]:
+    """Without what is unset, so that a field which a later version adds changes no fingerprint."""
+    return {name: item for name, item in asdict(value).items() if item is not None and item != ""}
 
 
 def fingerprint(service: Service) -> str:
