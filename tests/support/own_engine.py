@@ -1,0 +1,87 @@
+"""An engine of the test's own, to be stopped and started: a second dockerd, in a network namespace of its own.
+
+In the namespace of the first, the two would pull each other's bridges and firewall rules apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import requests
+
+from tests.support.eventually import eventually
+
+# Holds the namespace open, with its loopback up (SIOCSIFFLAGS, IFF_UP): ports are published there.
+_HOLD = """
+import fcntl, signal, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 1))
+signal.pause()
+"""
+
+
+class OwnEngine:
+    def __init__(self, folder: Path, namespace: int) -> None:
+        self._folder, self._namespace = folder, namespace
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self.socket = str(folder / "docker.sock")
+
+    @property
+    def api(self) -> docker.APIClient:
+        return docker.APIClient(f"unix://{self.socket}", version="auto", timeout=60)
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        paths = [f"--{name}={self._folder / name}" for name in ("data-root", "exec-root")]
+        command = ["nsenter", "-t", str(self._namespace), "--net", "dockerd", *paths, f"--host=unix://{self.socket}"]
+        with (self._folder / "dockerd.log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [*command, f"--pidfile={self._folder / 'docker.pid'}"], stdout=log, stderr=log, start_new_session=True
+            )
+        eventually(self._answers, 60)
+
+    def stop(self) -> None:
+        """Its containers end with it, as they do when a host's engine is restarted."""
+        if self._daemon:
+            self._daemon.terminate()
+            self._daemon.wait(timeout=60)
+            self._daemon = None
+
+    def _answers(self) -> bool:
+        assert self._daemon and self._daemon.poll() is None, (self._folder / "dockerd.log").read_text()[-2000:]
+        try:
+            with contextlib.closing(self.api) as api:
+                return bool(api.ping())
+        except (docker.errors.DockerException, requests.exceptions.RequestException):
+            return False
+
+
+@contextlib.contextmanager
+def own_engine(images: list[str]) -> Iterator[OwnEngine]:
+    """Running, with these images of the first engine. Everything of it is gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="lbtest-"))  # short: a socket's path has 108 bytes at most
+    holder = subprocess.Popen(["unshare", "--net", sys.executable, "-c", _HOLD])
+    outside = Path("/proc/self/ns/net").readlink()
+    eventually(lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != outside)
+    engine = OwnEngine(folder, holder.pid)
+    try:
+        engine.start()
+        saved = subprocess.run(["docker", "save", *images], check=True, capture_output=True).stdout
+        subprocess.run(
+            ["docker", "-H", f"unix://{engine.socket}", "load"], input=saved, check=True, capture_output=True
+        )
+        yield engine
+        with contextlib.closing(engine.api) as api:
+            for row in api.containers(all=True):
+                api.remove_container(row["Id"], force=True, v=True)
+    finally:
+        engine.stop()
+        holder.terminate()
+        holder.wait()
+        shutil.rmtree(folder)
