@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import UsageError
 
+_UNITS = "(us|ms|s|m|h)"  # in the pattern of durations
 Steps = tuple[str | int, ...]
 _ARTICLE = {"object": "a map", "array": "a list", "integer": "a whole number", "string": "text",
             "boolean": "true or false", "number": "a number"}  # fmt: skip
@@ -131,11 +132,11 @@ def _wrong_type(names: list[str], error: Any) -> str:
     if error.instance is None:
         return f"has no value; write one{like}, or remove the key"
     number = isinstance(error.instance, (int, float)) and not isinstance(error.instance, bool)
-    if names == ["string"] and number and re.search(error.schema.get("pattern", "^$"), f"{error.instance}s"):
+    if names == ["string"] and number and _UNITS in error.schema.get("pattern", ""):
         return f"needs a unit; write {error.instance}s"
     hint = ""
     if names == ["string"] and isinstance(error.instance, (int, float)):
-        hint = " (quote it)"
+        return f"must be text; write {json.dumps(str(error.instance).lower())}"
     elif isinstance(error.instance, str) and names[0] in ("integer", "number", "boolean"):
         hint = " without quotes"
     return f"must be {' or '.join(_ARTICLE[name] for name in names)}{hint}{like}"

@@ -18,6 +18,7 @@ from .variables import resolve
 
 __all__ = ["MAX_BYTES", "Settings", "Trees", "load", "settings", "write"]
 _CODES = {"meta.name": "BAD_PARAMETER_NAME", "meta.namespace": "BAD_PARAMETER_NAMESPACE"}
+_NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 
 
 class Settings:
@@ -26,16 +27,29 @@ class Settings:
     def __init__(self, value: Mapping[str, Any]) -> None:
         self.name: str = value.get("name", "")
         self.namespace: str = value.get("namespace", "")
-        self.variables = {k: _as_text(v) for k, v in value.get("variables", {}).items()}
+        self.variables = {k: normalise.as_text(v) for k, v in value.get("variables", {}).items()}
         self.budget = DeleteBudget(**value.get("delete_budget", {}))
 
 
 def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
+    """What can be read of it: with a problem, nothing of the source may be acted on, only looked at."""
     documents, problems = read(file, content)
     if problems or not documents:
         return Settings({}), problems
-    found = [_problem(documents[0], c, "lb.yaml", None) for c in schema.validate("source", documents[0].value)]
-    return Settings({} if found else documents[0].value), found
+    document = documents[0]
+    complaints = schema.validate("source", document.value)
+    found = [_problem(document, c, "lb.yaml" if not c.path else _parent(c.path), None) for c in complaints]
+    if len(documents) > 1:
+        message = "lb.yaml is one document; remove what follows ---"
+        found.append(Problem(documents[1].at(()), "", message, "INCORRECT_YAML"))
+    if any(not c.path and not c.unknown for c in complaints):
+        return Settings({}), found
+    bad = {c.path[0] for c in complaints if c.path}
+    sound = {key: value for key, value in document.value.items() if key not in bad}
+    if "variables" in sound:
+        texts = document.texts
+        sound["variables"] = {k: texts.get(("variables", k), v) for k, v in sound["variables"].items()}
+    return Settings(sound), found
 
 
 def load(
@@ -82,8 +96,9 @@ class _Reader:
 
     def check(self) -> None:
         declared = [ref.namespace for ref in self.mentioned if not ref.name]
-        found = checks.undeclared(self.services, declared) + checks.ports(self.services)
-        found += checks.dependencies(self.services, self.mentioned)
+        found = checks.ports(self.services) + checks.dependencies(self.services, self.mentioned, self.complete)
+        if self.complete:  # else it may be declared where nothing can be read
+            found += checks.undeclared(self.services, declared)
         for problem in found:
             if problem.ref:
                 self.services.pop(problem.ref, None)
@@ -92,13 +107,21 @@ class _Reader:
         self.problems += found
 
     def _document(self, document: Document) -> None:
-        ref = self._identity(document)
         value, complaints = resolve(document, self.variables)
         unresolved = {path for path, _ in complaints}
+        ref = None if unresolved & _NAMING else self._identity(value)
+        complaints += _unwritable(value, ())
+        refused = {path for path, _ in complaints}
         found = [_complain(document, path, text, ref) for path, text in complaints]
         for complaint in schema.validate("manifest", value):
-            if complaint.path not in unresolved:
-                found.append(_problem(document, complaint, _parent(complaint.path), ref))
+            if complaint.path not in refused:
+                found.append(_advised(document, complaint, ref))
+        if ref and ref.name and not ref.namespace:
+            message = "namespace is missing; write namespace: NAME, or give lb.yaml a namespace: for all"
+            found.append(Problem(document.at(("meta",)), "meta.namespace", message, "BAD_PARAMETER_NAMESPACE"))
+            ref = None
+        if any(problem.path in _CODES for problem in found):
+            self.complete = False  # it may be one that we know, misspelt
         if ref and ref in self.mentioned:
             first = self.mentioned[ref]
             message = f"{ref.kind} {ref} is declared twice (first at {first}); remove one or rename it"
@@ -123,9 +146,8 @@ class _Reader:
             self.services[ref] = service
         return [_complain(document, path, text, ref) for path, text in complaints]
 
-    def _identity(self, document: Document) -> Ref | None:
+    def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""
-        value = document.value
         meta = value.get("meta") if isinstance(value, dict) else None
         name = meta.get("name") if isinstance(meta, dict) else None
         if not isinstance(name, str) or not name or not isinstance(meta, dict):
@@ -136,6 +158,30 @@ class _Reader:
         if value.get("kind") != "Service" or not isinstance(namespace, str):
             return None
         return Ref(namespace, name)
+
+
+def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:
+    """Values that no field takes: the stand-in for hidden ones, and text that no process can be given."""
+    if isinstance(value, dict):
+        return [found for key, item in value.items() for found in _unwritable(item, (*path, key))]
+    if isinstance(value, list):
+        return [found for i, item in enumerate(value) for found in _unwritable(item, (*path, i))]
+    if value == normalise.HIDDEN:
+        return [(path, normalise.HIDDEN_ADVICE)]
+    if isinstance(value, str) and "\0" in value:
+        return [(path, "holds a NUL, which no process can be given; remove it")]
+    return []
+
+
+def _advised(document: Document, complaint: schema.Complaint, ref: Ref | None) -> Problem:
+    """The schema's complaint, or better words where what is written is another tool's."""
+    if complaint.unknown:
+        return _problem(document, complaint, _parent(complaint.path), ref)
+    value = document.value
+    for step in complaint.path:
+        value = value[step]
+    message = foreign.value_advice(complaint.path, value) or complaint.message
+    return _complain(document, complaint.path, message, ref)
 
 
 def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: Ref | None) -> Problem:
@@ -163,7 +209,3 @@ def _dotted(path: Path) -> str:
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
     return text
-
-
-def _as_text(value: Any) -> str:
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)

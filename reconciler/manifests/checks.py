@@ -31,7 +31,8 @@ def ports(services: Mapping[Ref, Service]) -> list[Problem]:
                 if _overlap(address, port.host_ip):
                     at = other.places.get("ports", other.place)
                     where = "twice here" if other.ref == ref else f"by {other.ref} too ({at.file}:{at.line})"
-                    message = f"host port {port.external} is published {where}; publish another one"
+                    which = "this host port" if "${" in service.shown.get("ports", "") else f"host port {port.external}"
+                    message = f"{which} is published {where}; publish another one"
                     found.append(Problem(service.places["ports"], "spec.ports", message, ref=ref))
                     break
             holders.setdefault((port.external, port.protocol), []).append((port.host_ip, service))
@@ -44,15 +45,19 @@ def _overlap(one: str, other: str) -> bool:
     return "" in (every.get(one, one), every.get(other, other)) or one == other
 
 
-def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref]) -> list[Problem]:
-    """Dependencies that nobody declares, and cycles, each printed once, from its smallest name."""
+def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool) -> list[Problem]:
+    """Dependencies that nobody declares, and cycles, each printed once, from its smallest name.
+
+    Unless `complete`, one may be declared where nothing can be read: it is not complained of.
+    """
     known = {ref for ref in mentioned if ref.name}
     found = []
     for ref, service in services.items():
         for dependency in service.spec.depends_on:
-            if dependency.ref not in known:
+            if dependency.ref not in known and complete:
                 place = service.places.get(f"depends_on.{dependency.ref}", service.place)
-                message = f"there is no service {dependency.ref} in this source; correct the name, or remove it"
+                name = service.shown.get(f"depends_on.{dependency.ref}", dependency.ref)
+                message = f"there is no service {name} in this source; correct the name, or remove it"
                 found.append(Problem(place, "spec.depends_on", message, ref=ref))
             elif dependency.ref == ref:
                 place = service.places.get(f"depends_on.{ref}", service.place)

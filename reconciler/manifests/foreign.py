@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..model.desired import POLICY_DENIED
 
@@ -43,10 +43,10 @@ _FOREIGN = {
     "order_by": "write order: instead of order_by:",
     "failure_action": "write on_failure: instead of failure_action:",
     "delay": "write min_ready: instead of delay:",
-    "monitor": "monitor: is not yet supported by this version",
+    "monitor": "is not yet supported by this version",
     "stopGracePeriod": "write stop_grace_period: instead of stopGracePeriod:",
     "terminationGracePeriodSeconds": "write stop_grace_period: 10s instead of terminationGracePeriodSeconds:",
-    "mem_reservation": "mem_reservation: is not yet supported by this version",
+    "mem_reservation": "is not yet supported by this version",
 }
 _INSTEAD = {("ports", "target"): "write internal: instead of target:", ("meta", "id"): "remove id: lb gives the ids"}
 _NOT_YET = {
@@ -66,17 +66,56 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
     if (parent, key) in _INSTEAD:
         return _INSTEAD[parent, key]
     if parent == "lb.yaml" and key in _HOST_SIDE:
-        return f"{key}: belongs into the host's /etc/lb/host.yaml, which this version does not read yet"
+        return "belongs into the host's /etc/lb/host.yaml, which this version does not read yet"
     if key in DANGEROUS:
-        return f"{key}: is refused: it needs the host's policy, which is not yet supported by this version"
+        return "is refused: it needs the host's policy, which is not yet supported by this version"
     if key in _FOREIGN:
         return _FOREIGN[key]
     if key in _NOT_YET:
-        return f"{key}: is not yet supported by this version"
+        return "is not yet supported by this version"
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if near:
         return f"there is no field {key}; did you mean {near[0]}?"
     return f"there is no field {key}; there are {', '.join(known)}" if known else f"there is no field {key}; remove it"
+
+
+# (field, what other tools write there) → what to write here.
+_VALUES: dict[tuple[str, str | bool], str] = {
+    ("condition", "service_started"): "write condition: started instead of service_started",
+    ("condition", "service_healthy"): "write condition: healthy instead of service_healthy",
+    ("condition", "service_completed_successfully"):
+        "write condition: completed instead of service_completed_successfully",
+    ("pull_policy", "IfNotPresent"): "write pull_policy: missing instead of IfNotPresent",
+    ("pull_policy", "if_not_present"): "write pull_policy: missing instead of if_not_present",
+    ("pull_policy", "Always"): "write pull_policy: always instead of Always",
+    ("pull_policy", "Never"): "write pull_policy: never instead of Never",
+    ("pull_policy", "build"): "lb runs images, it does not build them; write pull_policy: missing",
+    ("restart", "Always"): "write restart: always instead of Always",
+    ("restart", "OnFailure"): "write restart: on-failure instead of OnFailure",
+    ("restart", "Never"): "write restart: no instead of Never",
+    ("restart", "never"): "write restart: no instead of never",
+    ("restart", False): "write restart: no instead of false",
+    ("on_failure", "pause"): "write on_failure: stop instead of pause",
+    ("on_failure", "continue"): "write on_failure: stop instead of continue",
+    ("apiVersion", "v1"): "write apiVersion: lb/v1 instead of v1",
+    ("apiVersion", "apps/v1"): "write apiVersion: lb/v1 instead of apps/v1",
+}  # fmt: skip
+_KINDS = {"Deployment", "StatefulSet", "DaemonSet", "Pod", "ReplicaSet", "Job"}
+
+
+def value_advice(path: Sequence[str | int], value: object) -> str:
+    """What to write instead of a value that another tool takes at this field, "" when nothing is known."""
+    field = path[-1] if path else ""
+    if field == "kind" and isinstance(value, str):
+        if value in _KINDS:
+            return f"write kind: Service instead of {value}"
+        near = difflib.get_close_matches(value.capitalize(), ["Namespace", "Service"], n=1)
+        return f"there is no kind {value}; did you mean {near[0]}?" if near else ""
+    if tuple(path[:2]) == ("spec", "env") and isinstance(value, dict) and isinstance(value.get("name"), str):
+        return f"write {value['name']}={value.get('value', '...')} instead of name: and value:"
+    if isinstance(field, str) and isinstance(value, (str, bool)):
+        return _VALUES.get((field, value), "")
+    return ""
 
 
 def code(key: str) -> str:

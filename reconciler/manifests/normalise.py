@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -14,17 +15,23 @@ from typing import Any, TypeVar
 from ..model import Dependency, Healthcheck, Mount, Namespace, Place, Ref, Service, Spec, Update
 from . import units
 from .reading import Document, Path
-from .variables import Complaint
+from .variables import Complaint, uses_variables
 
 # Digest of the content at a path of the source, or why there is none.
 Trees = Callable[[str], tuple[str, str]]
 T = TypeVar("T")
+HIDDEN = "***"
+HIDDEN_ADVICE = "*** stands for a value that is hidden; write the value, or ${NAME}"
+INSIDE = "copy it into the source and write ./NAME"
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def namespace(document: Document, value: Mapping[str, Any]) -> Namespace:
-    meta = value["meta"]
+    meta = document.value["meta"]  # as written: it is stored and shown
     places = {f"meta.{key}": document.at(("meta", key)) for key in meta}
-    return Namespace(Ref(meta["name"]), meta.get("description", ""), meta.get("labels", {}), document.at(()), places)
+    return Namespace(
+        Ref(value["meta"]["name"]), meta.get("description", ""), meta.get("labels", {}), document.at(()), places
+    )
 
 
 def service(
@@ -34,7 +41,7 @@ def service(
     spec = maker.spec()
     if maker.complaints or spec is None:
         return None, maker.complaints
-    meta, written = value["meta"], document.value["spec"]
+    meta, written = document.value["meta"], document.value["spec"]  # as written: they are stored and shown
     found = Service(
         ref=ref,
         spec=spec,
@@ -54,6 +61,7 @@ class _Maker:
         self.document, self.raw, self.trees, self.ref = document, spec, trees, ref
         self.complaints: list[Complaint] = []
         self.files: dict[str, str] = {}
+        self.digests: dict[str, str] = {}  # canonical field of a bind → digest of its content
         self.paths: dict[str, Path] = {}  # canonical field → path in the document
 
     def spec(self) -> Spec | None:
@@ -88,18 +96,20 @@ class _Maker:
         for key, value in items:
             path: Path = ("spec", "env", key)
             if isinstance(raw, Mapping):
-                name, text = key, _text(value)
+                name, text = key, self.document.texts.get(path) or as_text(value)
             else:
                 name, equals, text = value.partition("=")
                 if not equals:
-                    self.complaints.append((path, f"write {name}=value, or {name}=${{{name}}}"))
+                    end = "; lb takes nothing from its own environment"
+                    self._complain(path, f"write {name}=value, or {name}=${{{name}}}{end}", f"write NAME=value{end}")
                     continue
             if name in found:
-                self.complaints.append((path, f"{name} is set twice"))
-            if not name or "=" in name or "\0" in name:
-                self.complaints.append((path, f"{name!r} is no variable's name"))
-            if text == "***":
-                self.complaints.append((path, "*** stands for a value that is hidden; write the value or ${NAME}"))
+                self._complain(path, f"{name} is set twice; remove one", "this name is set twice; remove one")
+            if not name or "=" in name or "$" in name:
+                end = "is no name of a variable; write something like LOG_LEVEL"
+                self._complain(path, f"{name!r} {end}", f"what stands before = {end}")
+            if text == HIDDEN and not isinstance(raw, Mapping):
+                self.complaints.append((path, HIDDEN_ADVICE))
             found[name] = text
             self.paths[f"env.{name}"] = path
         return tuple(sorted(found.items()))
@@ -112,10 +122,12 @@ class _Maker:
                 continue
             if port.external and self.raw.get("replicas", 1) > 1:
                 count = self.raw["replicas"]
-                message = f"{count} replicas can't share host port {port.external}; publish only the internal port"
-                self.complaints.append((("spec", "ports", i), message))
+                message = f"{count} replicas can't share host port {port.external}; write {port.internal} alone"
+                self._complain(
+                    ("spec", "ports", i), message, "replicas can't share a host port; write the internal alone"
+                )
             if port in found:
-                self.complaints.append((("spec", "ports", i), "this port is published twice"))
+                self.complaints.append((("spec", "ports", i), "this port is published twice; remove one"))
             found.append(port)
         return tuple(sorted(found, key=lambda p: (p.internal, p.protocol, p.external or 0, p.host_ip)))
 
@@ -128,10 +140,13 @@ class _Maker:
                 continue
             kind, source, target, read_only = parts
             if target in found:
-                self.complaints.append((path, f"{target} is mounted twice"))
+                self._complain(
+                    path, f"{target} is mounted twice; remove one", "its target is mounted twice; remove one"
+                )
             if kind == "bind":
                 digest = self._bind(path, source, read_only)
                 if digest:
+                    self.digests[f"volumes.{target}"] = digest
                     found[target] = Mount(target, "bind", digest, True)
             else:
                 found[target] = Mount(target, "volume", source, read_only)
@@ -141,19 +156,24 @@ class _Maker:
     def _bind(self, path: Path, source: str, read_only: bool) -> str:
         folder = posixpath.dirname(self.document.file)
         relative = posixpath.normpath(posixpath.join(folder, source))
-        if source.startswith(("/", "~")) or relative.startswith(".."):
-            message = f"{source} lies outside the source; that needs the host's policy, which is not yet supported"
-            self.complaints.append((path, message))
+        if source.startswith(("/", "~")) or relative.startswith(("/", "../")) or relative == "..":
+            message = f"binds from outside the source need the host's policy, not yet supported; {INSIDE}"
+            self._complain(path, f"{source}: {message}", message)
             return ""
         if not read_only:
-            self.complaints.append((path, f"files of the source are mounted read-only; write {source}:<target>:ro"))
+            message = "files of the source are mounted read-only"
+            self._complain(path, f"{message}; {self._read_only(path, source)}", f"{message}; write SOURCE:TARGET:ro")
             return ""
         digest, error = self.trees(relative)
         if error:
-            self.complaints.append((path, error))
+            self._complain(path, error, "its source can't be read: it is missing, or leads outside the source")
             return ""
         self.files[digest] = relative
         return digest
+
+    def _read_only(self, path: Path, source: str) -> str:
+        raw = self.raw["volumes"][path[-1]]
+        return f"write {source}:{units.mount(raw)[2]}:ro" if isinstance(raw, str) else "add read_only: true"
 
     def _healthcheck(self) -> Healthcheck | None:
         raw = self.raw.get("healthcheck")
@@ -167,6 +187,8 @@ class _Maker:
             test = ["CMD-SHELL", test]
         if test is not None and (not test or test[0] not in ("CMD", "CMD-SHELL", "NONE")):
             self.complaints.append(((*at, "test"), 'must begin with CMD, CMD-SHELL or NONE, like ["CMD", "true"]'))
+        elif test and test[0] != "NONE" and not any(word.strip() for word in test[1:]):
+            self.complaints.append(((*at, "test"), 'names nothing to run; write something like ["CMD", "true"]'))
         times = {
             key: self._try((*at, key), units.duration, raw[key])
             for key in ("interval", "timeout", "start_period")
@@ -176,11 +198,18 @@ class _Maker:
 
     def _depends_on(self) -> tuple[Dependency, ...]:
         raw = self.raw.get("depends_on", ())
-        found = []
+        found: list[Dependency] = []
         for i, name in enumerate(raw):
             key: Path = ("spec", "depends_on", name if isinstance(raw, Mapping) else i)
             namespace, slash, service = name.rpartition("/")
+            if not (_LABEL.fullmatch(service) and _LABEL.fullmatch(namespace or "x")) or (slash and not namespace):
+                self._complain(
+                    key, f"{name!r} is no service; write NAME, or NAMESPACE/NAME", "write NAME, or NAMESPACE/NAME"
+                )
+                continue
             ref = Ref(namespace if slash else self.ref.namespace, service)
+            if ref in (d.ref for d in found):
+                self._complain(key, f"{ref} is named twice; remove one", "this service is named twice; remove one")
             condition: Any = raw[name].get("condition", "started") if isinstance(raw, Mapping) else "started"
             found.append(Dependency(ref, condition))
             self.paths[f"depends_on.{ref}"] = key
@@ -208,8 +237,20 @@ class _Maker:
         try:
             return convert(value)
         except ValueError as error:
-            self.complaints.append((path, str(error)))
+            self._complain(path, str(error.args[0]), str(error.args[-1]))
             return None
+
+    def _complain(self, path: Path, message: str, hidden: str) -> None:
+        """`hidden` repeats no value: it is said where a variable stands in the field (for ports, or in `replicas`)."""
+        fields = [path, ("spec", "replicas")] if path[1] == "ports" else [path]
+        variable = any(uses_variables(_at(self.document.value, field)) for field in fields)
+        self.complaints.append((path, hidden if variable else message))
+
+
+def _at(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, Mapping) else value[step]
+    return value
 
 
 def _zero_or(raw: Mapping[str, Any], default: int) -> int:
@@ -233,7 +274,7 @@ def _words(value: Any) -> tuple[str, ...]:
         raise ValueError(f"can't be split into words ({error}); write a list") from None
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
@@ -248,13 +289,10 @@ def _shown(root: Mapping[str, Any], maker: _Maker) -> dict[str, str]:
         if field.startswith("env."):
             shown[field] = _line(value) if path[-1] == field[4:] else str(value).partition("=")[2]
         elif field.startswith("volumes."):
+            digest = maker.digests.get(field)
+            shown[field] = f"{_line(value)} (content {digest[:8]})" if digest else _line(value)
+        elif field.startswith("depends_on.") and uses_variables(value):
             shown[field] = _line(value)
-    for digest, relative in maker.files.items():
-        shown |= {
-            f: f"{text} (content {digest[:8]})"
-            for f, text in shown.items()
-            if f.startswith("volumes.") and posixpath.basename(relative) in text
-        }
     return shown
 
 

@@ -1,6 +1,7 @@
 """What people write for sizes, durations, ports, mounts and images, in canonical form. Pure.
 
-Each function raises ValueError with what to write instead; the caller knows the place. Short forms are Compose's.
+Each function raises ValueError with what to write instead, and where that repeats the value, a second time without it,
+for values that must not be printed; the caller knows the place. Short forms are Compose's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
 _NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _PORT = re.compile(
-    r"(?:(?P<ip>\[[0-9a-fA-F:]+\]|[0-9.]+):)?(?:(?P<external>[0-9]*):)?(?P<internal>[0-9]+)(?:/(?P<protocol>\w+))?"
+    r"(?:(?P<ip>\[[0-9a-fA-F:]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<external>[0-9]*):)?(?P<internal>[0-9]+)(?:/(?P<protocol>\w+))?"
 )
 _IMAGE = re.compile(
     r"(?:(?:[a-zA-Z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?)/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -35,7 +36,10 @@ def memory(value: int | str) -> int:
         value = int(value)
     if isinstance(value, int):
         if value > 1_048_576:
-            raise ValueError(f"{value} MiB looks like bytes; write memory: {max(6, value // MIB)} (MiB)")
+            raise ValueError(
+                f"{value} MiB looks like bytes; write memory: {max(6, value // MIB)} (MiB)",
+                "looks like bytes; a bare number counts MiB",
+            )
         found = value * MIB
     else:
         match = _SIZE.fullmatch(value.strip())
@@ -53,7 +57,9 @@ def memory(value: int | str) -> int:
 def cpus(value: float | str) -> int:
     """Billionths of a CPU."""
     if str(value).endswith("m") and str(value)[:-1].isdecimal():
-        raise ValueError(f"counts whole CPUs; write cpus: {int(str(value)[:-1]) / 1000:g}")
+        raise ValueError(
+            f"counts whole CPUs; write cpus: {int(str(value)[:-1]) / 1000:g}", "counts whole CPUs; write it without m"
+        )
     try:
         found = int(Decimal(str(value)) * 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError):
@@ -85,16 +91,26 @@ def port(value: int | str | Mapping[str, Any]) -> Port:
         match = _PORT.fullmatch(text)
         if not match:
             raise ValueError("must look like 80, 8080:80, 127.0.0.1:8080:80 or 53:53/udp")
+        if match["ip"] and match["external"] is None:
+            raise ValueError(
+                f"can be read two ways; write {match['ip']}:{match['internal']}:{match['internal']}",
+                "can be read two ways; write HOST:CONTAINER",
+            )
         external = int(match["external"]) if match["external"] else None
         found = Port(int(match["internal"]), match["protocol"] or "tcp", external, (match["ip"] or "").strip("[]"))
     if found.host_ip:
         try:
             ipaddress.ip_address(found.host_ip)
         except ValueError:
-            raise ValueError(f"{found.host_ip} is no address of a host; write something like 127.0.0.1") from None
+            raise ValueError(
+                f"{found.host_ip} is no address of a host; write something like 127.0.0.1",
+                "its address is none of a host; write something like 127.0.0.1",
+            ) from None
     if found.protocol not in ("tcp", "udp"):
-        raise ValueError(f"the protocol {found.protocol} is not supported; write tcp or udp")
-    if not all(0 < p < 65536 for p in (found.internal, found.external or 1)):
+        raise ValueError(
+            f"the protocol {found.protocol} is not supported; write tcp or udp", "its protocol must be tcp or udp"
+        )
+    if not all(0 < p < 65536 for p in (found.internal, 1 if found.external is None else found.external)):
         raise ValueError("ports go from 1 to 65535")
     return found
 
@@ -110,15 +126,21 @@ def mount(value: str | Mapping[str, Any]) -> tuple[str, str, str, bool]:
             raise ValueError("must look like data:/data or ./file:/path:ro, a source and a target")
         source, target, mode = parts[0], parts[1], parts[2] if len(parts) == 3 else "rw"
         if mode not in ("ro", "rw"):
-            raise ValueError(f"the mode {mode} is not supported; write ro or rw")
+            raise ValueError(f"the mode {mode} is not supported; write ro or rw", "its mode must be ro or rw")
         kind, read_only = ("bind" if source[0] in "./~" else "volume"), mode == "ro"
     if not target.startswith("/"):
-        raise ValueError(f"the target {target} must be an absolute path in the container")
+        raise ValueError(
+            f"the target {target} must be an absolute path in the container",
+            "its target must be an absolute path in the container",
+        )
     target = posixpath.normpath("/" + target.lstrip("/"))
     if target == "/":
         raise ValueError("nothing can be mounted over the container's /; write a folder of it, like /data")
     if kind == "volume" and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", source):
-        raise ValueError(f"{source!r} is no volume's name; write something like data, or ./data for a path")
+        raise ValueError(
+            f"{source!r} is no volume's name; write something like data, or ./data for a path",
+            "its source is no volume's name; write something like data, or ./data for a path",
+        )
     return kind, source, target, read_only
 
 

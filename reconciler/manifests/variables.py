@@ -27,7 +27,12 @@ def resolve(document: Document, values: Mapping[str, str]) -> tuple[Any, list[Co
 
 
 def uses_variables(written: Any) -> bool:
-    return isinstance(written, str) and bool(_PATTERN.search(written))
+    """Whether a variable stands anywhere in it."""
+    if isinstance(written, dict):
+        return any(uses_variables(item) for item in written.values())
+    if isinstance(written, list):
+        return any(uses_variables(item) for item in written)
+    return isinstance(written, str) and any(match["inside"] for match in _PATTERN.finditer(written))
 
 
 def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Complaint]) -> Any:
@@ -42,7 +47,7 @@ def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Co
         if match["literal"]:
             return "$"
         if match["open"]:
-            complaints.append((path, "${ without its }; write $${ for a literal ${"))
+            complaints.append((path, "${ without its }; write ${NAME}, or $${ for a literal ${"))
             return ""
         name = _NAME.match(match["inside"])
         if not name:
@@ -63,6 +68,6 @@ def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Co
 
     resolved = _PATTERN.sub(replace, value)
     whole = _PATTERN.fullmatch(value)
-    if whole and not whole["literal"] and path and path[-1] in _TYPED:
+    if whole and not whole["literal"] and path[:1] == ("spec",) and path[1] != "env" and path[-1] in _TYPED:
         return scalar(resolved)
     return resolved
