@@ -48,6 +48,19 @@ def validate(name: str, value: Any) -> list[Complaint]:
 
 
 @functools.cache
+def fields(name: str) -> frozenset[str]:
+    """Every key that the schema gives a meaning to, wherever it may stand."""
+
+    def within(part: Any) -> Iterator[str]:
+        if isinstance(part, dict):
+            yield from part.get("properties", ())
+        for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+            yield from within(inner)
+
+    return frozenset(within(load(name)))
+
+
+@functools.cache
 def _validator(name: str) -> Any:
     """JSON Schema takes 2.0 for an integer, and Python's `$` overlooks a newline at the end; neither is meant here."""
     import jsonschema
@@ -79,7 +92,7 @@ def _complaints(error: Any) -> Iterator[Complaint]:
         for key in error.validator_value:
             if key not in error.instance and f"'{key}'" in error.message:
                 example = _example(error.schema.get("properties", {}).get(key, {}))
-                yield Complaint(path, f"{key} is missing; write {key}: {example}")
+                yield Complaint((*path, key), f"is missing; write {key}: {example}")
     elif error.validator == "oneOf":
         yield from _best(error, path)
     else:
@@ -121,6 +134,8 @@ def _words(error: Any) -> str:
             return f"must have at most {wanted} characters"
         case "uniqueItems":
             return "must not name anything twice"
+        case "pattern" if _UNITS in wanted:
+            return "must be a duration like 500ms, 10s or 1m30s"
         case "pattern":
             return f"must look like {example} ({error.schema['description'].rstrip('.')})"
     return str(error.message)

@@ -18,6 +18,7 @@ from .variables import resolve
 
 __all__ = ["MAX_BYTES", "Settings", "Trees", "load", "settings", "write"]
 _CODES = {"meta.name": "BAD_PARAMETER_NAME", "meta.namespace": "BAD_PARAMETER_NAMESPACE"}
+_NAMES = {"env", "labels", "depends_on"}  # maps whose keys are the author's
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 
 
@@ -107,6 +108,7 @@ class _Reader:
         self.problems += found
 
     def _document(self, document: Document) -> None:
+        document.value = _set_only(document.value)
         value, complaints = resolve(document, self.variables)
         unresolved = {path for path, _ in complaints}
         ref = None if unresolved & _NAMING else self._identity(value)
@@ -117,7 +119,7 @@ class _Reader:
             if complaint.path not in refused:
                 found.append(_advised(document, complaint, ref))
         if ref and ref.name and not ref.namespace:
-            message = "namespace is missing; write namespace: NAME, or give lb.yaml a namespace: for all"
+            message = "is missing; write namespace: NAME, or give lb.yaml a namespace: for all"
             found.append(Problem(document.at(("meta",)), "meta.namespace", message, "BAD_PARAMETER_NAMESPACE"))
             ref = None
         if any(problem.path in _CODES for problem in found):
@@ -160,6 +162,19 @@ class _Reader:
         return Ref(namespace, name)
 
 
+def _set_only(value: Any, names: bool = False) -> Any:
+    """Without the fields that nothing follows: `env:` alone is like no env. Under `names` the keys are the author's."""
+    if isinstance(value, list):
+        return [_set_only(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _set_only(item, key in _NAMES)
+        for key, item in value.items()
+        if item is not None or names or key not in schema.fields("manifest")
+    }
+
+
 def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:
     """Values that no field takes: the stand-in for hidden ones, and text that no process can be given."""
     if isinstance(value, dict):
@@ -179,7 +194,7 @@ def _advised(document: Document, complaint: schema.Complaint, ref: Ref | None) -
         return _problem(document, complaint, _parent(complaint.path), ref)
     value = document.value
     for step in complaint.path:
-        value = value[step]
+        value = value.get(step) if isinstance(value, dict) else value[step]
     message = foreign.value_advice(complaint.path, value) or complaint.message
     return _complain(document, complaint.path, message, ref)
 

@@ -189,3 +189,27 @@ def test_a_file_that_can_not_be_read_is_an_error_of_the_source(
     monkeypatch.setattr(Path, "read_bytes", denied)
     with pytest.raises(SourceError, match=re.escape("web.conf can't be read: Permission denied")):
         snapshots.keep(state, root, {name: "web.conf"})
+
+
+def test_a_linked_folder_in_a_tree_is_refused_and_not_left_out(root: Path) -> None:
+    (root / "tree" / "real").mkdir(parents=True)
+    (root / "tree" / "real" / "a").write_text("a")
+    (root / "tree" / "linked").symlink_to("real")
+    with pytest.raises(SourceError, match="linked, which is no regular file"):
+        list(snapshots.content(root, "tree"))
+
+
+def test_a_folder_in_a_tree_that_can_not_be_read_does_not_look_empty(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "tree" / "closed").mkdir(parents=True)
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError):
+        list(snapshots.content(root, "tree"))

@@ -271,3 +271,20 @@ def test_bound_content_is_named_by_its_digest_and_its_path(root: Path) -> None:
         "apps/web.yaml:4:34: spec.volumes[0]: apps/web.conf does not exist; create it, or correct the path "
         "(it counts from the manifest's folder)"
     ]
+
+
+def test_a_file_from_elsewhere_never_takes_the_place_of_one_of_the_source(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "apps" / "web.yaml").write_text(service("other"))
+    monkeypatch.chdir(tmp_path)
+    desired = read(root, files=[Path("apps/web.yaml")])
+    assert {WEB, Ref("demo", "other")} <= set(desired.services)
+    assert desired.selected == {Ref("demo", "other")}
+
+
+def test_the_name_of_a_source_with_bad_settings_is_not_guessed(root: Path) -> None:
+    (root / "lb.yaml").write_text("name: [shop]\n")
+    with pytest.raises(SourceError, match=r"lb\.yaml:1:7: name: must be text.*nothing is changed"):
+        source.name(root)
