@@ -13,7 +13,7 @@ from threading import Event
 
 from . import fingerprint
 from .errors import EXIT_FAILED, EngineUnreachable, LockedError, StateError
-from .model import Action, Outcome, Plan, RecordedContainer, Ref, Revision, Service
+from .model import Action, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
 from .runtime import Effect, Intent, Progress, Report, Runtime, StepVerb
 from .store import Store
 
@@ -122,6 +122,8 @@ class _Recording:
         service = action.service
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
+        for volume in action.claims:
+            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created))
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)

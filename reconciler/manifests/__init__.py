@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import schema
 from ..model import DeleteBudget, Desired, Namespace, Problem, Ref, Service
+from ..model.desired import POLICY_DENIED
 from . import checks, foreign, normalise
 from .normalise import Trees
 from .reading import MAX_BYTES, Document, Path, read, write
@@ -211,7 +212,8 @@ def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: 
 
 def _complain(document: Document, path: Path, message: str, ref: Ref | None) -> Problem:
     dotted = _dotted(path)
-    return Problem(document.at(path), dotted, message, _CODES.get(dotted, "BAD_PARAMETER"), ref)
+    default = POLICY_DENIED if normalise.NEEDS_POLICY in message else "BAD_PARAMETER"
+    return Problem(document.at(path), dotted, message, _CODES.get(dotted, default), ref)
 
 
 def _parent(path: Path) -> str:

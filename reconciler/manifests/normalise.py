@@ -22,6 +22,7 @@ Trees = Callable[[str], tuple[str, str]]
 T = TypeVar("T")
 HIDDEN = "***"
 HIDDEN_ADVICE = "*** stands for a value that is hidden; write the value, or ${NAME}"
+NEEDS_POLICY = "need the host's policy, not yet supported"
 INSIDE = "copy it into the source and write ./NAME"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -157,7 +158,7 @@ class _Maker:
         folder = posixpath.dirname(self.document.file)
         relative = posixpath.normpath(posixpath.join(folder, source))
         if source.startswith(("/", "~")) or relative.startswith(("/", "../")) or relative == "..":
-            message = f"binds from outside the source need the host's policy, not yet supported; {INSIDE}"
+            message = f"binds from outside the source {NEEDS_POLICY}; {INSIDE}"
             self._complain(path, f"{source}: {message}", message)
             return ""
         if not read_only:

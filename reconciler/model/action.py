@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from .desired import Namespace, Place, Problem, Ref, Service
-from .observed import Container
+from .observed import Container, Volume
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
@@ -62,6 +62,7 @@ class Action:
     replicas: tuple[Replica, ...] = ()
     candidates: tuple[Container, ...] = ()  # to be adopted
     network: str = ""  # id of the namespace's network, "" before it exists
+    claims: tuple[Volume, ...] = ()  # volumes to be adopted
     volumes: tuple[str, ...] = ()  # engine names of the volumes to be there
     fingerprint: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)

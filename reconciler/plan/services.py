@@ -59,6 +59,10 @@ class _Change:
 
 def decide(look: Look, refused: str, adopt: bool) -> Decision:
     """The action for one service, None when nothing is to be done. `refused` is why it can't be changed in place."""
+    return _with_volumes(_decide(look, refused, adopt), look, adopt)
+
+
+def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     service, ref = look.service, look.service.ref
     known = look.recorded.services.get(ref)
     replicas = replicas_of(known, look.observed) if known else ()
@@ -81,6 +85,23 @@ def decide(look: Look, refused: str, adopt: bool) -> Decision:
         causes = (Cause("new service", at=service.place),)
         return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
     return Decision(_change(base, known, known.current, refused))
+
+
+def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
+    """A volume that exists and is not the recorded one is used only when a person says so: it holds somebody's data."""
+    action = decided.action
+    if action is None or action.verb in ("record", "held"):
+        return decided
+    known = {v.name: v.created for v in look.recorded.volumes.values()}
+    claims = tuple(v for v in look.observed.volumes if v.name in action.volumes and known.get(v.name) != v.created)
+    if not claims:
+        return decided
+    action = replace(action, claims=claims)
+    if adopt or decided.guard:
+        return Decision(action, decided.guard)
+    names = ", ".join(v.name for v in claims)
+    message = f"{names} exists and is not recorded as ours: use its data with --adopt, or remove or rename the volume"
+    return Decision(action, Guard("adoption", message, (action.ref,)))
 
 
 def replicas_of(known: RecordedService, observed: Observed) -> tuple[Replica, ...]:

@@ -278,3 +278,23 @@ def test_the_time_limit_ends_the_wait(sandbox: Sandbox) -> None:
     assert "time limit of 1 s" in result.err
     sandbox.service("b", healthcheck={"test": "false", "interval": "100ms", "retries": 1000})
     sandbox.apply("--no-wait", "t.b.yaml")
+
+
+def test_a_volume_that_is_not_recorded_is_used_only_on_order(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["data:/data"])
+    sandbox.apply()
+    sandbox.lb("down", "--yes")
+    shutil.rmtree(sandbox.state)
+    refused = sandbox.apply(code=77)
+    assert "lb.t.data exists and is not recorded as ours" in refused.err and not sandbox.containers()
+    sandbox.apply("--adopt")
+    assert sandbox.one("a")["Mounts"][0]["Name"] == "lb.t.data"
+    assert sandbox.apply().out == "no changes\n"
+
+
+def test_a_bind_from_outside_the_source_is_refused(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["/var/run/docker.sock:/var/run/docker.sock:ro"])
+    assert "need the host's policy" in sandbox.apply(code=77).err
+    assert not sandbox.containers()
