@@ -287,7 +287,7 @@ def test_a_volume_that_is_not_recorded_is_used_only_on_order(sandbox: Sandbox) -
     sandbox.lb("down", "--yes")
     shutil.rmtree(sandbox.state)
     refused = sandbox.apply(code=77)
-    assert "lb.t.data exists and is not recorded as ours" in refused.err and not sandbox.containers()
+    assert "--adopt" in refused.err and not sandbox.containers()
     sandbox.apply("--adopt")
     assert sandbox.one("a")["Mounts"][0]["Name"] == "lb.t.data"
     assert sandbox.apply().out == "no changes\n"
