@@ -16,11 +16,13 @@ from typing import Any
 
 import docker
 import pytest
+from docker.utils import kwargs_from_env
 
 LB = str(Path(sys.executable).parent / "lb")
 IMAGES = os.environ.get("LB_TEST_IMAGES", "lb.local/")
 PREFIX = "lbtest-"
 BUSYBOX = f"{IMAGES}busybox:1.35"
+SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
 @dataclass
@@ -116,7 +118,7 @@ class Sandbox:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.APIClient]:
     """The real engine; without one the tests fail. The marker of a state that manages it is put back at the end."""
-    api = docker.APIClient(version="auto", timeout=60)
+    api = docker.APIClient(version="auto", timeout=60, **kwargs_from_env())
     sweep(api)
     marker = next((v for v in api.volumes()["Volumes"] or [] if v["Name"] == "lb.state"), None)
     yield api

@@ -13,11 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import IMAGES, Sandbox
+from tests.conftest import IMAGES, SOCKET, Sandbox
 from tests.support.proxy import proxied
 
 SAMPLER = str(Path(__file__).parents[1] / "support" / "sampler.py")
-SOCKET = "/var/run/docker.sock"
 
 
 def test_an_unchanged_source_makes_no_mutating_call(sandbox: Sandbox, tmp_path: Path) -> None:
