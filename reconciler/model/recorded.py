@@ -102,7 +102,10 @@ class RecordedVolume:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A step that was begun and whose outcome is not known: the process died in between."""
+    """A step that was begun and whose outcome is not known: the process died in between.
+
+    `stale`: begun so long ago that the engine can't be about to carry it out any more.
+    """
 
     nonce: str
     step: str  # the step's verb: create, start, network, volume, ...
@@ -111,6 +114,7 @@ class OpenIntent:
     attempt: int
     revision: str
     target: str  # the id or name that it was about
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,15 @@ from . import guards, namespaces, removals, services
 class Answers:
     """What the person has already answered: adoption, and the hash of a list of removals.
 
-    `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason.
+    `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason; `busy` are
+    objects with an action still under way, which are left alone.
     """
 
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
     not_in_place: Mapping[Ref, str] = field(default_factory=dict)
+    busy: frozenset[Ref] = frozenset()
 
 
 def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers | None = None) -> Plan:
@@ -34,13 +36,15 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     strangers = _strangers(recorded, observed)
     for name in sorted(owned.namespaces):
         namespace = owned.namespaces[name]
+        if namespace.ref in answers.busy:
+            continue
         if _selected(owned, namespace.ref) or _holds_selected(owned, name):
             action, guard = namespaces.decide(namespace, recorded, observed, answers.adopt)
             actions += [action] if action else []
             found += [guard] if guard else []
     blocked = {ref for guard in found for ref in guard.refs}
     for ref in services.in_order(owned.services):
-        if not _selected(owned, ref):
+        if ref in answers.busy or not _selected(owned, ref):
             continue
         decided = services.decide(
             services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ())),
@@ -52,9 +56,10 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
             actions.append(replace(decided.action, unattended=answers.no_wait))
     gone = removals.decide(owned, recorded, observed)
     found += guards.for_removals(owned, recorded, gone, problems, answers.confirm)
+    gone = [a for a in gone if not answers.busy.intersection((a.ref, *(() if a.ref.name else a.after)))]
     return Plan(
         source=desired.source,
-        actions=tuple(services.link(actions) + gone),
+        actions=tuple(services.link(actions, answers.busy) + gone),
         problems=problems,
         guards=tuple(found),
         objects=len(desired.mentioned),

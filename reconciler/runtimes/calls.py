@@ -25,7 +25,10 @@ class Calls(Protocol):
     def volumes(self) -> list[Volume]: ...
     def volume(self, name: str) -> Volume | None: ...
     def images(self) -> dict[str, str]:
-        """Full reference → image id."""
+        """Full reference → image id, of every image; one without a name stands under its id."""
+
+    def image(self, reference: str) -> str:
+        """The id of the image that a reference names now, "" when there is none."""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None: ...
     def create(self, name: str, body: Mapping[str, Any]) -> str:

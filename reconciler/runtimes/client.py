@@ -61,6 +61,10 @@ class _Api(docker.APIClient):
         response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
         self._raw._raise_for_status(response)
 
+    def image_raw(self, reference: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._raw.inspect_image(reference)
+        return found
+
     def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
         return str(self._raw.create_container_from_config(dict(body), name)["Id"])
 
@@ -139,12 +143,19 @@ class DockerCalls:
     def images(self) -> dict[str, str]:
         with _translated("images"):
             rows = self._api.images()
-        return {
-            translate.full_reference(name): row["Id"]
-            for row in rows
-            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]
-            if not name.startswith("<none>")
-        }
+        found = {row["Id"]: row["Id"] for row in rows}
+        for row in rows:
+            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
+                if not name.startswith("<none>"):
+                    found[translate.full_reference(name)] = row["Id"]
+        return found
+
+    def image(self, reference: str) -> str:
+        try:
+            with _translated(f"image {reference}"):
+                return str(self._api.image_raw(reference)["Id"])
+        except errors.NotFound:
+            return ""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None:
         name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")

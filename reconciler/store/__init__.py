@@ -16,7 +16,7 @@ from threading import RLock
 from typing import Literal
 
 from .. import __version__
-from ..clock import Clock, now, seconds
+from ..clock import Clock, now, rfc3339, seconds
 from ..errors import StateError
 from ..model import (
     Activity,
@@ -35,6 +35,7 @@ from .connection import connect, unusable
 from .schema import MIGRATIONS
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
+INTENT_AGE = 3600.0  # seconds after which the engine can't be about to carry out a call
 ACTIVITY_KEPT = 1000  # entries a service
 
 
@@ -71,7 +72,8 @@ class Store:
     def recorded(self) -> Recorded:
         """Readable while nothing can be written, and while another process writes."""
         with self._transaction("deferred") as db:
-            return rows.recorded(db, seconds(self._clock()) - BUDGET_WINDOW)
+            at = seconds(self._clock())
+            return rows.recorded(db, at - BUDGET_WINDOW, rfc3339(int((at - INTENT_AGE) * 1e9)))
 
     # --- the engine that this state is of
 

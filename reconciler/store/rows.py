@@ -39,8 +39,8 @@ def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     db.execute("insert or replace into meta values (?, ?)", (key, value))
 
 
-def recorded(db: sqlite3.Connection, since: float) -> Recorded:
-    """Everything; removals are counted from `since` (seconds since the epoch)."""
+def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
+    """Everything; removals are counted from `since` (seconds since the epoch), intents are stale before `stale`."""
     revisions: dict[tuple[Ref, str], Revision] = {}
     for row in db.execute("select * from revisions where status != 'superseded' order by number"):
         found = _revision(row)
@@ -69,7 +69,7 @@ def recorded(db: sqlite3.Connection, since: float) -> Recorded:
         },
         intents=tuple(
             OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],
-                       r["revision"], r["target"])
+                       r["revision"], r["target"], r["created"] < stale)
             for r in db.execute("select * from intents order by created")
         ),
         removed_lately=removed,

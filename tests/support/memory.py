@@ -67,6 +67,9 @@ class Memory(Calls):
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
+    def image(self, reference: str) -> str:
+        return reference if reference in self.images_here.values() else self.images_here.get(reference, "")
+
     def taken_subnets(self) -> list[str]:
         return []
 
@@ -91,7 +94,7 @@ class Memory(Calls):
             self.calls.append(f"create {name}")
             if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
                 raise errors.NameConflict(f'the container name "/{name}" is already in use')
-            if body["Image"] not in self.images_here:
+            if not self.image(body["Image"]):
                 raise errors.NotFound(f"no such image: {body['Image']}")
             found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
             network = self._network_named(host["NetworkMode"])
@@ -102,7 +105,7 @@ class Memory(Calls):
                     "Id": found,
                     "Name": f"/{name}",
                     "Created": f"2026-01-01T00:00:00.{next(self._clock):09d}Z",
-                    "Image": self.images_here[body["Image"]],
+                    "Image": self.image(body["Image"]),
                     "RestartCount": 0,
                     "State": {"Status": "created", "ExitCode": 0, "Error": ""},
                     "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
