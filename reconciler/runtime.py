@@ -150,6 +150,10 @@ class Runtime(Protocol):
     def mark(self, labels: Mapping[str, str] | None) -> None:
         """Replaces that object; None removes it."""
 
+    def changes(self) -> Iterator[None]:
+        """One None whenever something may have changed, the first once it listens. It carries no facts, may miss
+        some and may repeat itself. Raises EngineUnreachable when the engine goes away."""
+
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
     ) -> Iterator[tuple[str, bytes]]:

@@ -17,7 +17,7 @@ LAYERS = [
     {"errors", "clock"},
     {"model"},
     {"runtime"},
-    {"fingerprint", "drift"},
+    {"fingerprint", "drift", "backoff"},
     {"schema", "rollout", "status", "recovery"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"render"},
     {"cli"},
 ]
-PURE = {"errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render"}
+PURE = {"errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery", "render"}
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),
     *("sqlite3", "docker", "yaml", "click", "requests", "shutil", "tempfile", "secrets"),

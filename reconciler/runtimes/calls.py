@@ -52,6 +52,9 @@ class Calls(Protocol):
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""
 
+    def changes(self) -> Iterator[None]:
+        """See `reconciler.runtime.Runtime.changes`."""
+
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
     ) -> Iterator[tuple[str, bytes]]: ...

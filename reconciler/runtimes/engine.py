@@ -53,6 +53,9 @@ class Engine:
         report(Progress(ref, f"waiting for {dependency.ref}", dependency.condition))
         gate.dependency(self._calls, dependency, containers, cancel)
 
+    def changes(self) -> Iterator[None]:
+        return self._calls.changes()
+
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
     ) -> Iterator[tuple[str, bytes]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from ..clock import seconds
 from ..drift import completed
 from ..errors import InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
@@ -52,26 +53,30 @@ def _timeout(spec: Spec) -> float:
 
 def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str) -> None:
     """Returns when the replica is ready. Raises NotReady with its last log lines, or InterruptedByUser."""
-    deadline = time.monotonic() + limits.timeout
     checked = calls.has_healthcheck(container)
-    stable_since, restarts, pause = time.monotonic(), 0, 0.02
+    begun, first, pause = time.monotonic(), None, 0.02
     while True:
         seen = calls.inspect(container)
-        now = time.monotonic()
+        age = _age(seen)
+        if first is None and seen.state == "running":
+            first = age  # what it had run already: a wait that was cut off goes on, it does not begin anew
         if completed(seen) or (checked and seen.state == "running" and seen.health == "healthy"):
             return
-        if seen.restarts != restarts or seen.state != "running":
-            stable_since, restarts = now, seen.restarts
-        elif not checked and now - stable_since >= limits.min_ready:
+        if not checked and seen.state == "running" and age >= limits.min_ready:
             return
         reason = _hopeless(seen)
-        if not reason and now >= deadline:
+        if not reason and time.monotonic() - begun + (first or 0.0) >= limits.timeout:
             reason = f"not ready within {limits.timeout:g} s ({seen.state}, health {seen.health})"
         if reason:
             raise NotReady(f"{name} {reason}", logs=_last_lines(calls, container))
         if cancel.wait(pause):
             raise InterruptedByUser(f"{name}: interrupted while waiting; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
+
+
+def _age(seen: Container) -> float:
+    """Seconds since it was started last, by the engine's clock, which is this host's; 0 before."""
+    return max(0.0, time.time() - seconds(seen.started)) if seen.started else 0.0
 
 
 def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event) -> None:

@@ -14,6 +14,7 @@ from threading import RLock
 from typing import Any
 
 from reconciler import errors
+from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, Network, Volume
 from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
@@ -72,6 +73,9 @@ class Memory(Calls):
 
     def taken_subnets(self) -> list[str]:
         return []
+
+    def changes(self) -> Iterator[None]:
+        yield None
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
@@ -227,7 +231,7 @@ class Memory(Calls):
         if words[:1] == ["exit"]:
             raw["State"] |= {"Status": "exited", "ExitCode": int(words[1])}
             return
-        raw["State"] |= {"Status": "running", "ExitCode": 0}
+        raw["State"] |= {"Status": "running", "ExitCode": 0, "StartedAt": now()}
         if translate.checked(raw):
             passes = "true" in raw["Config"]["Healthcheck"]["Test"]
             raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}
