@@ -36,12 +36,12 @@ class Lock:
     def acquire(cls, key: str, command: str, directory: Path | None = None, *, wait: float = 0.0) -> Lock:
         """Waits so many seconds for another holder. Raises LockedError, naming it, within a second of that;
         StateError when the file can't be made or written."""
-        folder = directory or _folder()
-        path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+        place = directory or folder()
+        path = place / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
         end = time.monotonic() + wait
         named_by = end + _NAMING
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
             while True:
                 handle = _try(path)
                 if isinstance(handle, int):
@@ -51,7 +51,7 @@ class Lock:
                 time.sleep(_PAUSE)
         except OSError as error:
             raise StateError(
-                f"the lock {path} can't be used: {error}", hint=f"check who owns {folder}, and its disk"
+                f"the lock {path} can't be used: {error}", hint=f"check who owns {place}, and its disk"
             ) from error
 
     def check(self) -> None:
@@ -79,7 +79,8 @@ class Lock:
         self.close()
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where this user's locks and sockets are, gone after a restart of the host."""
     if os.geteuid() == 0:
         return Path("/run/lock/lb")
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/lb-{os.geteuid()}") / "lb"

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import apply, marker, plan, snapshots
-from .errors import ImageUnavailable
-from .model import Desired, Observed, Outcome, Plan, Recorded, Ref
+from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
+from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
+from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime
 from .store import Store
@@ -26,6 +27,23 @@ class Cycle:
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def code(self) -> int:
+        """The exit code that it stands for."""
+        return worst([*codes(self.plan), *(outcome.code for outcome in self.outcomes)])
+
+
+def codes(decided: Plan) -> list[int]:
+    """The exit codes that hold before anything is done. What only a host's policy could allow is refused; anything
+    else that is wrong with a manifest is invalid."""
+    found = problem_codes(decided.problems)
+    found += [EXIT_REFUSED] if any(guard.kind != "incomplete" for guard in decided.guards) else []
+    return found + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+
+
+def problem_codes(problems: Sequence[Problem]) -> list[int]:
+    return [EXIT_REFUSED if problem.code == POLICY_DENIED else EXIT_INVALID for problem in problems]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,23 @@ LAYERS = [
     {"source", "apply", "marker"},
     {"reconcile"},
     {"render"},
+    {"daemon"},
+    {"handover"},
     {"cli"},
 ]
-PURE = {"errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery", "render"}
+PURE = {
+    "errors",
+    "model",
+    "runtime",
+    "fingerprint",
+    "drift",
+    "backoff",
+    "rollout",
+    "plan",
+    "status",
+    "recovery",
+    "render",
+}
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),
     *("sqlite3", "docker", "yaml", "click", "requests", "shutil", "tempfile", "secrets"),

@@ -6,10 +6,10 @@ One failure stops only its dependents. Removals run last.
 from __future__ import annotations
 
 from ..model import Outcome, Plan
-from .crew import Crew
+from .crew import Crew, Job
 from .recording import Tools
 
-__all__ = ["Crew", "Tools", "run"]
+__all__ = ["Crew", "Job", "Tools", "run"]
 
 
 def run(plan: Plan, tools: Tools) -> tuple[Outcome, ...]:

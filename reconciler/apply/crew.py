@@ -39,9 +39,10 @@ class Crew:
         self._jobs: dict[Ref, Job] = {}
 
     @property
-    def busy(self) -> Mapping[Ref, Action]:
+    def jobs(self) -> tuple[Job, ...]:
+        """Those under way."""
         with self._lock:
-            return {ref: job.action for ref, job in self._jobs.items()}
+            return tuple(self._jobs.values())
 
     def take_on(self, plan: Plan) -> list[Job]:
         """Begins every action of the plan; none of them may be about an object that is busy. Topological order, so a
@@ -121,7 +122,7 @@ class Crew:
         if other:
             if dependency.condition == "started":
                 other.started.wait()
-            if dependency.condition == "started" and self.busy.get(ref) is other.action:
+            if dependency.condition == "started" and other in self.jobs:
                 return ""
             if other.future.result().result not in _GOOD:
                 return f"waits for {ref}"

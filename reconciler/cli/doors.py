@@ -14,6 +14,7 @@ from types import FrameType
 from .. import clock, marker
 from ..errors import EXIT_INTERRUPTED, RefusedError
 from ..lock import Lock
+from ..model import EngineInfo
 from ..runtime import Runtime
 from ..store import Store
 from .options import say
@@ -40,8 +41,9 @@ def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
 
 
 @contextlib.contextmanager
-def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store, Runtime, Lock]]:
-    """State, engine and the lock. Raises RefusedError where another state manages this engine."""
+def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
+    """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
+    manages this engine."""
     runtime = engine(state)
     info = runtime.info()
     if not info.local and not remote:
@@ -49,7 +51,7 @@ def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store,
             f"the engine at {info.endpoint} is not on this host, where the lock would not reach it",
             hint="run lb there, or add --remote-engine when nobody else does",
         )
-    with Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]])) as lock:
+    with engine_lock(info, patience) as lock:
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
@@ -57,6 +59,11 @@ def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store,
         finally:
             store.close()
             runtime.close()
+
+
+def engine_lock(info: EngineInfo, patience: float = 0.0) -> Lock:
+    """Raises LockedError when another process holds it for longer than `patience` seconds."""
+    return Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]]), wait=patience)
 
 
 class Stop(Event):

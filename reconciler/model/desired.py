@@ -192,6 +192,7 @@ class Desired:
     understood far enough to know which objects it declares: then nothing may be removed.
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
+    `digest` stands for all that was read and every variable: equal digests mean the same.
     """
 
     source: str
@@ -204,3 +205,4 @@ class Desired:
     budget: DeleteBudget = DeleteBudget()
     selected: frozenset[Ref] | None = None
     additive: bool = False
+    digest: str = ""

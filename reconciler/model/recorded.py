@@ -131,6 +131,7 @@ class Recorded:
     held_services: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services it had ten minutes ago (budget's base)
+    notes: Mapping[Ref, str] = field(default_factory=dict)  # why an object is held back, until it is mended
 
 
 @dataclass(frozen=True, slots=True)

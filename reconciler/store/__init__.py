@@ -254,6 +254,12 @@ class Store:
         with self._transaction() as db:
             rows.put_volume(db, volume)
 
+    def set_notes(self, source: str, notes: Mapping[Ref, str]) -> None:
+        """Why objects of this source are held back; it replaces what was noted before."""
+        with self._transaction() as db:
+            db.execute("delete from notes where source = ?", (source,))
+            db.executemany("insert into notes values (?,?,?,?)", [(source, *ref, text) for ref, text in notes.items()])
+
     # --- activity
 
     def add_activity(

@@ -74,6 +74,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         ),
         removed_lately=removed,
         held_services=owned,
+        notes={Ref(r["namespace"], r["service"]): r["text"] for r in db.execute("select * from notes")},
     )  # fmt: skip
 
 
