@@ -100,6 +100,14 @@ class Sandbox:
         named = [c for c in found if service is None or c["Config"]["Labels"]["lb.service"] == service]
         return sorted(named, key=lambda c: c["Name"])
 
+    def live(self, service: str) -> list[dict[str, Any]]:
+        """Those that run, while others may be coming and going."""
+        found = []
+        for row in self.api.containers(filters={"label": [f"lb.source={self.name}", f"lb.service={service}"]}):
+            with contextlib.suppress(docker.errors.NotFound):
+                found.append(self.api.inspect_container(row["Id"]))
+        return found
+
     def one(self, service: str) -> dict[str, Any]:
         (found,) = self.containers(service)
         return found

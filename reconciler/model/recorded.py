@@ -89,6 +89,7 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    note: str = ""  # why it is held back, until that is mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class Recorded:
     held_services: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services it had ten minutes ago (budget's base)
-    notes: Mapping[Ref, str] = field(default_factory=dict)  # why an object is held back, until it is mended
+    notes: Mapping[Ref, str] = field(default_factory=dict)  # of all objects, and of a source as a whole (Ref(""))
 
 
 @dataclass(frozen=True, slots=True)

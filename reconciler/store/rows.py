@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..model import (
@@ -48,8 +49,9 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
     containers: dict[Ref, list[RecordedContainer]] = {}
     for row in db.execute("select * from containers order by number, attempt"):
         containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
+    notes = {Ref(r["namespace"], r["service"]): str(r["text"]) for r in db.execute("select * from notes")}
     services = {
-        ref: _service(row, ref, revisions, containers.get(ref, []))
+        ref: replace(_service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""))
         for row in db.execute("select * from services order by namespace, name")
         for ref in [Ref(row["namespace"], row["name"])]
     }
@@ -74,7 +76,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         ),
         removed_lately=removed,
         held_services=owned,
-        notes={Ref(r["namespace"], r["service"]): r["text"] for r in db.execute("select * from notes")},
+        notes=notes,
     )  # fmt: skip
 
 

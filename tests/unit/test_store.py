@@ -603,3 +603,12 @@ def test_an_intent_grows_stale(store: Store, clock: Time) -> None:
     assert [intent.stale for intent in store.recorded().intents] == [False]
     clock.at += INTENT_AGE + 1
     assert [intent.stale for intent in store.recorded().intents] == [True]
+
+
+def test_notes_are_replaced_as_a_whole(store: Store) -> None:
+    open_revision(store, service())
+    store.set_notes("src", {WEB: "web.yaml:1:1: broken", Ref(""): "no manifests"})
+    store.set_notes("other", {DB: "elsewhere"})
+    assert store.recorded().services[WEB].note == "web.yaml:1:1: broken"
+    store.set_notes("src", {})
+    assert store.recorded().notes == {DB: "elsewhere"} and store.recorded().services[WEB].note == ""
