@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import render
+from . import fingerprint, render
 from .daemon.errands import Errand
 from .errors import EXIT_REFUSED, LbError, RefusedError, StateError
 from .lock import folder
@@ -32,11 +32,11 @@ DIFFERENT = "different-source"  # the daemon is there, and looks after another s
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which source, with which content (`digest`), and what the person has answered already."""
+    """Which source, what it means (see `meaning`), and what the person has answered already."""
 
     source: str
     root: str
-    digest: str
+    meaning: str
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
@@ -51,6 +51,12 @@ class Reply:
     held_back: list[str]
     value: dict[str, Any]
     code: int
+
+
+def meaning(desired: Desired) -> str:
+    """A hash that is equal where two readings of a source ask for the same, variables resolved. It is never stored."""
+    wanted = {str(ref): fingerprint.fields(service) for ref, service in desired.services.items()}
+    return hashlib.sha256(f"{desired.digest}{json.dumps(wanted, sort_keys=True)}".encode()).hexdigest()
 
 
 def address(state: Path) -> Path:
@@ -176,7 +182,7 @@ def _refusal(request: Request, desired: Desired) -> LbError | None:
             f"a daemon looks after another source here: {desired.source} ({desired.root})",
             hint="it changes this engine too; wait for it, or stop it",
         )
-    if request.digest != desired.digest:
+    if request.meaning != meaning(desired):
         return RefusedError(
             "the daemon reads this source otherwise: it was started with other variables, or a file just changed",
             hint="apply again; pass the --set options to `lb daemon`, not to `lb apply` beside it",

@@ -18,7 +18,7 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery"},
+    {"schema", "rollout", "status", "recovery", "seen"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
     {"source", "apply", "marker"},

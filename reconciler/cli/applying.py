@@ -161,7 +161,7 @@ def _hand_over(desired: Desired, answers: plans.Answers, state: Path, output: st
             "a daemon keeps the source as its files say and would take this back",
             hint="put the manifest into the source, or stop `lb daemon`",
         )
-    request = handover.Request(desired.source, desired.root, desired.digest)
+    request = handover.Request(desired.source, desired.root, handover.meaning(desired))
     with progress(output == "text") as reporter:
         handover.check(state, request)
         with doors.reading(state) as (store, runtime):

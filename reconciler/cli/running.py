@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import signal
@@ -47,10 +46,10 @@ def daemon(path: Path, settings: Sequence[str], log_format: str, state: str | No
         store = Store.open(directory)
         stack.callback(store.close)
         wakes, stop = Wakes(), Event()
-        reads = functools.partial(sources.read, path, variables=variables(settings))
+        source = sources.Source(path, variables(settings))
         life = Daemon(
             Doors(
-                read=reads,
+                read=source.read,
                 connect=lambda: doors.engine(directory),
                 lock=doors.engine_lock,
                 store=store,

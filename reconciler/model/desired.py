@@ -192,7 +192,7 @@ class Desired:
     understood far enough to know which objects it declares: then nothing may be removed.
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
-    `digest` stands for all that was read and every variable: equal digests mean the same.
+    `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     """
 
     source: str
