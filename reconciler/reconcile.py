@@ -83,16 +83,21 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
             snapshots.keep(tools.store.directory, Path(desired.root), action.service.files)
 
 
+def always_pulled(desired: Desired) -> dict[str, Ref]:
+    """Images whose `pull_policy` is always, with a service that wants each."""
+    return {
+        service.spec.image: ref
+        for ref, service in desired.services.items()
+        if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
+    }
+
+
 def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
     """Asks the registry again for images whose `pull_policy` is always, side by side.
 
     A failure is only reported: what runs, runs on.
     """
-    wanted = {
-        service.spec.image: ref
-        for ref, service in desired.services.items()
-        if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
-    }
+    wanted = always_pulled(desired)
     if not wanted:
         return
 
