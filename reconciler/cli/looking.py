@@ -14,6 +14,7 @@ import click
 from .. import render, status
 from ..errors import EXIT_FAILED, LbError
 from ..model import Container, Observed, Recorded, RecordedNamespace, RecordedService
+from ..render.tables import columns
 from ..runtime import Runtime
 from ..status import Status
 from . import doors
@@ -95,12 +96,6 @@ def _print(output: str, *, one: bool, table: Any, values: list[Any], written: li
         click.echo("\n".join(names))
     else:
         click.echo(columns(table(output == "wide")))
-
-
-def columns(table: Sequence[Sequence[str]]) -> str:
-    """Plain aligned columns, the same on a terminal and in a pipe, so that cut and awk work on them."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table)
 
 
 @click.command(epilog="\b\nExamples:\n  lb logs demo/redis\n  lb logs web -n demo -f --tail 20")
