@@ -13,7 +13,7 @@ from threading import Event
 
 from . import fingerprint
 from .errors import EXIT_FAILED, EngineUnreachable, LockedError, StateError
-from .model import Action, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from .model import Action, ActivityType, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
 from .runtime import Effect, Intent, Progress, Report, Runtime, StepVerb
 from .store import Store
 
@@ -108,8 +108,7 @@ class _Recording:
         outcome = self._perform(None)
         if action.verb == "remove" and outcome.result == "done":
             store.forget_namespace(name)
-        else:
-            self._note(outcome, "")
+        self._note(outcome, "")
         return outcome
 
     def _service(self) -> Outcome:
@@ -118,6 +117,7 @@ class _Recording:
             outcome = self._perform(None)
             if outcome.result == "done":
                 store.forget_service(action.ref, self.source)
+            self._note(outcome, "")
             return outcome
         service = action.service
         if service is None:
@@ -178,7 +178,7 @@ class _Recording:
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action
-        kind = "normal" if outcome.result == "done" else "warning"
+        kind: ActivityType = "normal" if outcome.result == "done" else "warning"
         why = "; ".join(str(cause) for cause in action.causes)
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb

@@ -40,6 +40,16 @@ def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
 
 
 @contextlib.contextmanager
+def remembered(state: Path) -> Iterator[Store]:
+    """The state alone, for a command that asks no engine and changes nothing."""
+    store = Store.open(state, create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextlib.contextmanager
 def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store, Runtime, Lock]]:
     """State, engine and the lock. Raises RefusedError where another state manages this engine."""
     runtime = engine(state)

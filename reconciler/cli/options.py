@@ -81,5 +81,12 @@ def service_ref(name: str, namespace: str | None) -> Ref:
     return Ref(namespace, name)
 
 
+def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | None]:
+    """What `[NAMESPACE[/SERVICE]]` and `-n NAMESPACE` name: a namespace and a service, None for any."""
+    if target is None or (namespace is None and "/" not in target):
+        return (namespace if target is None else target), None
+    return service_ref(target, namespace)
+
+
 def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

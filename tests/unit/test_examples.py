@@ -1,0 +1,45 @@
+"""The examples that `--help` shows are run, each on a desk of its own where two services of namespace demo run."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from reconciler.cli import lb
+from tests.support.desk import Desk
+
+NEEDS_A_TERMINAL = {"lb down": 64}
+
+
+def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, inside groups too."""
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for word, inner in command.commands.items():
+        yield from commands(inner, f"{name} {word}")
+
+
+def examples(command: click.Command) -> list[str]:
+    _, _, shown = (command.epilog or "").partition("Examples:\n")
+    return [line.strip() for line in shown.split("\n\n")[0].splitlines() if line.strip().startswith("lb ")]
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands(lb)))
+def test_every_command_has_an_example(name: str, command: click.Command) -> None:
+    assert [line for line in examples(command) if line.startswith(name)]
+
+
+@pytest.mark.parametrize("line", [line for _, command in commands(lb) for line in examples(command)])
+def test_an_example_runs(line: str, desk: Desk) -> None:
+    (desk.folder / "examples").mkdir()
+    (desk.folder / "examples" / "quickstart").symlink_to(desk.folder)
+    desk.namespace()
+    desk.service("redis", volumes=["data:/data"])
+    desk.service("web", replicas=2)
+    (desk.folder / "new.yaml").write_text((desk.folder / "demo.web.yaml").read_text().replace('"web"', '"new"'))
+    desk.apply()
+    desk.lb(*shlex.split(line)[1:], code=NEEDS_A_TERMINAL.get(line, 0))
