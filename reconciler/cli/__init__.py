@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, history, looking, manifests
+from . import activity, applying, completion, describe, history, looking, manifests, status
 from .options import say
 
 EXAMPLES = """
@@ -43,6 +43,8 @@ lb.add_command(applying.apply)
 lb.add_command(applying.down)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
+lb.add_command(status.status)
+lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
 lb.add_command(completion.completion)

@@ -41,6 +41,11 @@ def objects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return spaces if kind == "namespace" else [*spaces, *services(ctx, param, incomplete)]
 
 
+def kinds_or_services(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    words = [word for word in ("namespace", "service") if word.startswith(incomplete)]
+    return [*words, *services(ctx, param, incomplete)]
+
+
 def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     return [name for name in sorted(_recorded(ctx).volumes) if name.startswith(incomplete)]
 

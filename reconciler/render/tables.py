@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..clock import seconds
 
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def columns(table: Sequence[Sequence[str]], indent: str = "") -> str:
-    """The first row is the head. Nothing is cut off; line breaks inside a cell become blanks."""
-    rows = [[" ".join(cell.split("\n")) for cell in row] for row in table]
+    """The first row is the head. Nothing is cut off; a cell is one line."""
+    rows = [[plain(cell) for cell in row] for row in table]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join(
         (indent + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True))).rstrip() for row in rows
     )
+
+
+def plain(text: str) -> str:
+    """One line that does nothing to a terminal: without escape sequences, breaks and tabs are blanks."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else "" for c in _ESCAPES.sub("", text))
 
 
 def age(at: str, now: str) -> str:

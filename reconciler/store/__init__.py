@@ -85,8 +85,9 @@ class Store:
 
     def bind_engine(self, info: EngineInfo) -> None:
         bound = {"id": info.id, "root": info.root, "endpoint": info.endpoint}
-        with self._transaction() as db:
-            rows.put_meta(db, "engine", rows.dump(bound))
+        if self.engine() != bound:
+            with self._transaction() as db:
+                rows.put_meta(db, "engine", rows.dump(bound))
 
     # --- steps, written ahead
 

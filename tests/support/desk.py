@@ -12,6 +12,7 @@ from typing import Any
 from reconciler import clock
 from reconciler.cli import run
 from reconciler.errors import EngineUnreachable
+from reconciler.model import EngineInfo
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
 from tests.support.memory import Memory
@@ -31,13 +32,24 @@ class Said:
 
 
 @dataclass
+class Mortal(Memory):
+    """An engine that does not answer while it is `gone`."""
+
+    gone: bool = False
+
+    def info(self) -> EngineInfo:
+        if self.gone:
+            raise EngineUnreachable("no Docker Engine answers: gone", hint="start it")
+        return super().info()
+
+
+@dataclass
 class Desk:
-    """A source in `folder`, which is the current one, a state beside it, and an engine that `gone` takes away."""
+    """A source in `folder`, which is the current one, a state beside it, and an engine."""
 
     folder: Path
     state: Path
-    memory: Memory = field(default_factory=Memory)
-    gone: bool = False
+    memory: Mortal = field(default_factory=Mortal)
 
     def namespace(self, name: str = "demo", **meta: Any) -> None:
         self._write(f"{name}.yaml", {"kind": "Namespace", "meta": {"name": name, **meta}})
@@ -68,8 +80,7 @@ class Desk:
         return contextlib.closing(Store.open(self.state))
 
     def engine(self, state: Path) -> Engine:
-        if self.gone:
-            raise EngineUnreachable("no Docker Engine answers: gone", hint="start it")
+        self.memory.info()
         return Engine(self.memory, str(state / "snapshots"), clock.now)
 
     def _write(self, file: str, document: dict[str, Any]) -> None:

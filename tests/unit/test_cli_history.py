@@ -158,7 +158,7 @@ def test_history_never_shows_what_a_variable_holds(desk: Desk) -> None:
 
 
 def test_no_engine_is_asked(lived: Desk) -> None:
-    lived.gone = True
+    lived.memory.gone = True
     lived.lb("activity")
     lived.lb("history", "demo/web")
     lived.lb("get", "services", code=69)
@@ -179,7 +179,7 @@ def test_no_engine_is_asked(lived: Desk) -> None:
     ],
 )
 def test_names_are_completed_from_the_state(lived: Desk, words: list[str], incomplete: str, found: list[str]) -> None:
-    lived.gone = True
+    lived.memory.gone = True
     completed = ShellComplete(lb, {}, "lb", "_LB_COMPLETE").get_completions(words, incomplete)
     assert [item.value for item in completed] == found
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from reconciler.cli import lb
+from reconciler.cli import lb, status
 from tests.support.desk import Desk
 
-NEEDS_A_TERMINAL = {"lb down": 64}
+CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 
 
 def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:
@@ -34,7 +34,11 @@ def test_every_command_has_an_example(name: str, command: click.Command) -> None
 
 
 @pytest.mark.parametrize("line", [line for _, command in commands(lb) for line in examples(command)])
-def test_an_example_runs(line: str, desk: Desk) -> None:
+def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "pause", interrupt)
     (desk.folder / "examples").mkdir()
     (desk.folder / "examples" / "quickstart").symlink_to(desk.folder)
     desk.namespace()
@@ -42,4 +46,4 @@ def test_an_example_runs(line: str, desk: Desk) -> None:
     desk.service("web", replicas=2)
     (desk.folder / "new.yaml").write_text((desk.folder / "demo.web.yaml").read_text().replace('"web"', '"new"'))
     desk.apply()
-    desk.lb(*shlex.split(line)[1:], code=NEEDS_A_TERMINAL.get(line, 0))
+    desk.lb(*shlex.split(line)[1:], code=CODES.get(line, 0))
