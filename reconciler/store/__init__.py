@@ -31,7 +31,7 @@ from ..model import (
 )
 from ..runtime import Effect, Intent
 from . import history, migration, rows
-from .connection import connect, unusable
+from .connection import connect, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
@@ -57,8 +57,7 @@ class Store:
             raise unusable(directory, error) from error
         try:
             db.row_factory = sqlite3.Row
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
+            write_ahead(db)
             return cls(db, directory, clock)
         except sqlite3.Error as error:
             db.close()
