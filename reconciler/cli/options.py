@@ -88,5 +88,16 @@ def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | 
     return service_ref(target, namespace)
 
 
+def confirm(question: str) -> None:
+    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
+    if not interactive():
+        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty()
+
+
 def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -152,6 +152,11 @@ class DockerCalls:
         except errors.NotFound:
             return None
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        with _translated("containers"):
+            rows = self._api.containers(all=True)
+        return translate.mounted(rows)
+
     def images(self) -> dict[str, str]:
         with _translated("images"):
             rows = self._api.images()

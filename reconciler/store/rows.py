@@ -111,6 +111,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
             put_volume(db, RecordedVolume(effect.name, namespace, effect.created))
+        case "volume-gone":
+            db.execute("delete from volumes where name = ?", (effect.id,))
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
