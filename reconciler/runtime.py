@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision
+from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -37,6 +37,7 @@ StepVerb = Literal[
     "rename",
     "pin",
     "remove-network",
+    "remove-volume",
 ]
 
 
@@ -74,7 +75,7 @@ class Effect:
     now) or is gone; a network or volume exists (`id`) or is gone; or nothing needs recording ("none").
     """
 
-    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume"] = "none"
+    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume", "volume-gone"] = "none"
     id: str = ""
     name: str = ""
     number: int = 0
@@ -153,6 +154,15 @@ class Runtime(Protocol):
     def changes(self) -> Iterator[None]:
         """One None whenever something may have changed, the first once it listens. It carries no facts, may miss
         some and may repeat itself. Raises EngineUnreachable when the engine goes away."""
+
+    def volume(self, name: str) -> Volume | None:
+        """A volume of any maker, None when there is none."""
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        """Volume → the containers that mount it, running or not, ours or not, by name."""
+
+    def remove_volume(self, name: str) -> None:
+        """With its data. Removing what is gone is no error. Raises EngineError when a container mounts it."""
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool

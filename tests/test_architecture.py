@@ -21,7 +21,7 @@ LAYERS = [
     {"schema", "rollout", "status", "recovery", "seen"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker"},
+    {"source", "apply", "marker", "volumes"},
     {"reconcile"},
     {"render"},
     {"daemon"},

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .desired import Dependency, Place, Ref
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
+ActivityType = Literal["normal", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +144,10 @@ class Activity:
     created: str
     namespace: str
     service: str
-    type: Literal["normal", "warning"]
+    type: ActivityType
     reason: str
     message: str
     revision: str = ""
     commit: str = ""
     count: int = 1
+    updated: str = ""

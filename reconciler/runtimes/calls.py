@@ -24,6 +24,9 @@ class Calls(Protocol):
     def networks(self) -> list[Network]: ...
     def volumes(self) -> list[Volume]: ...
     def volume(self, name: str) -> Volume | None: ...
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        """Volume → names of all containers that mount it."""
+
     def images(self) -> dict[str, str]:
         """Full reference → image id, of every image; one without a name stands under its id."""
 

@@ -36,21 +36,36 @@ _EVENTS = {
         "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
     ],
 }  # fmt: skip
+DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
+_LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
 
 
-def connect() -> DockerCalls:
-    """The engine that the `docker` client would talk to: DOCKER_HOST, else the current context.
+def endpoint() -> str:
+    """Where the `docker` client would look for an engine: DOCKER_HOST, else the current context. A socket is named by
+    the file that it is, whatever links lead there, because the lock of an engine is named by it."""
+    return _named(_settings().get("base_url") or DEFAULT_ENDPOINT)
 
-    Raises EngineUnreachable.
-    """
-    settings = kwargs_from_env()
+
+def connect() -> DockerCalls:
+    """The engine at `endpoint`. Raises EngineUnreachable."""
+    settings = _settings()
+    with _translated("engine"):
+        return DockerCalls(_Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), endpoint())
+
+
+def _settings() -> dict[str, Any]:
+    settings = dict(kwargs_from_env())
     if "base_url" not in settings:
         context = ContextAPI.get_current_context()
         if context and context.Host:
             settings["base_url"] = context.Host
-    with _translated("engine"):
-        return DockerCalls(_Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings))
+    return settings
+
+
+def _named(address: str) -> str:
+    scheme, _, path = address.rpartition("://")
+    return f"unix://{Path(path).resolve()}" if scheme in ("unix", "http+unix") else address
 
 
 class _Api(docker.APIClient):
@@ -108,17 +123,18 @@ class _Api(docker.APIClient):
 
 
 class DockerCalls:
-    def __init__(self, api: _Api) -> None:
-        self._api = api
+    def __init__(self, api: _Api, address: str) -> None:
+        self._api, self._address = api, address
 
     def info(self) -> EngineInfo:
         with _translated("engine"):
             found = self._api.info()
             version = found.get("ServerVersion", "")
-        endpoint = self._api.base_url
-        local = endpoint.startswith(("http+docker://", "unix://")) or "127.0.0.1" in endpoint
+        address = self._address
+        local = address.startswith("unix://") or "://127.0.0.1" in address
+        lacks = tuple(word for field, word in _LIMITS.items() if found.get(field) is False)
         return EngineInfo(
-            found.get("ID", ""), found.get("DockerRootDir", ""), endpoint, self._api.api_version, version, local
+            found.get("ID", ""), found.get("DockerRootDir", ""), address, self._api.api_version, version, local, lacks
         )
 
     def containers(self) -> list[Container]:
@@ -156,6 +172,11 @@ class DockerCalls:
                 return translate.volume(self._api.inspect_volume(name))
         except errors.NotFound:
             return None
+
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        with _translated("containers"):
+            rows = self._api.containers(all=True)
+        return translate.mounted(rows)
 
     def images(self) -> dict[str, str]:
         with _translated("images"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
-from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref
+from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Volume
 from ..runtime import MARKER, Journal, Progress, Report
 from . import gate, performer
 from .calls import Calls
@@ -45,6 +45,15 @@ class Engine:
         self._calls.remove_volume(MARKER)
         if labels:
             self._calls.create_volume(MARKER, labels)
+
+    def volume(self, name: str) -> Volume | None:
+        return self._calls.volume(name)
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        return self._calls.mounted()
+
+    def remove_volume(self, name: str) -> None:
+        self._calls.remove_volume(name)
 
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)

@@ -65,6 +65,14 @@ class Memory(Calls):
     def volume(self, name: str) -> Volume | None:
         return self._volumes.get(name)
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for held in self._containers.values():
+            for mount in held.raw["HostConfig"]["Mounts"]:
+                if mount["Type"] == "volume":
+                    found[mount["Source"]] = (*found.get(mount["Source"], ()), held.raw["Name"].lstrip("/"))
+        return found
+
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
@@ -190,6 +198,8 @@ class Memory(Calls):
     def remove_volume(self, name: str) -> None:
         with self._lock:
             self.calls.append(f"remove-volume {name}")
+            if name in self.mounted():
+                raise errors.EngineError("volume is in use")
             self._volumes.pop(name, None)
 
     # --- what a person might do by hand

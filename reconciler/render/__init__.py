@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
-from .reconcile import Cycle
-from .status import Status
+from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..reconcile import Cycle
+from ..status import Status
 
 VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "scale": "~", "remove": "-", "adopt": "<", "heal": "!",
