@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import applying, looking, manifests
+from . import applying, looking, manifests, serving
 from .options import say
 
 EXAMPLES = """
@@ -43,6 +43,7 @@ lb.add_command(applying.apply)
 lb.add_command(applying.down)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
+lb.add_command(serving.serve)
 
 
 def main() -> None:

@@ -90,6 +90,11 @@ class RecordedService:
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
 
+    @property
+    def shown(self) -> Revision | None:
+        """The last good one; before there is any, the one that is under way or failed."""
+        return self.current or self.pending or self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedVolume:

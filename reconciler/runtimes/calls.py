@@ -6,10 +6,11 @@ Errors: EngineUnreachable, NotFound, NameConflict, PortTaken, ImageUnavailable, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ..model import Container, EngineInfo, Network, Volume
+from ..runtime import LogStream
 
 
 class Calls(Protocol):
@@ -51,5 +52,7 @@ class Calls(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]: ...
+    ) -> LogStream:
+        """On a connection of its own. Raises NotFound."""
+
     def close(self) -> None: ...

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from threading import Event
 
 from ..model import Action, EngineInfo, Observed, Outcome
-from ..runtime import MARKER, Journal, Report
+from ..runtime import MARKER, Journal, LogStream, Report
 from . import performer
 from .calls import Calls
 from .work import Shared
@@ -51,7 +51,7 @@ class Engine:
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         return self._calls.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from pathlib import Path
@@ -21,6 +22,16 @@ def connect(directory: Path, create: bool) -> sqlite3.Connection:
     elif not _is_there(file):
         return _open(":memory:")
     return _open(str(file))
+
+
+def stamp(directory: Path) -> tuple[tuple[int, int], ...]:
+    """Another value after each write, by whatever process; empty while there is no state."""
+    found = []
+    for name in ("state.db", "state.db-wal"):
+        with contextlib.suppress(OSError):
+            status = (directory / name).stat()
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def _is_there(file: Path) -> bool:
