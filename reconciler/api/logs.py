@@ -75,21 +75,21 @@ class LogAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            chosen = self._chosen()
             if scope["method"] == "HEAD":
-                self._chosen()
                 await self._begin(send)
                 await self._send(send, {"type": "http.response.body", "body": b""})
                 return
             if len(self.desk.waiting) >= self.desk.limits.streams:
                 raise unavailable(f"{self.desk.limits.streams} logs are being read already; try again")
-            await self._read(receive, send)
+            await self._read(chosen, receive, send)
         except Refusal as refusal:
             await refusal.answer()(scope, receive, send)
         except (LbError, TimeoutError):
             # It is cut, not ended, so that a client can tell that this is not all.
             scope["state"]["abort"]()
 
-    async def _read(self, receive: Receive, send: Send) -> None:
+    async def _read(self, chosen: Iterable[LogSource], receive: Receive, send: Send) -> None:
         loop, ready, runs = asyncio.get_running_loop(), asyncio.Event(), _Runs()
 
         def wake() -> None:
@@ -99,7 +99,7 @@ class LogAnswer(Response):
         self.desk.waiting.add(ready)
         gone = asyncio.create_task(_left(receive, ready))
         try:
-            await run_in_threadpool(self._attach, merged, runs, self._chosen(), self.query.tail)
+            await run_in_threadpool(self._attach, merged, runs, chosen, self.query.tail)
             await self._begin(send)
             await self._pump(send, merged, runs, ready, gone)
             await self._send(send, {"type": "http.response.body", "body": b""})
