@@ -23,7 +23,7 @@ LAYERS = [
     {"manifests", "store", "runtimes", "snapshots", "lock"},
     {"source", "apply", "marker"},
     {"reconcile"},
-    {"render"},
+    {"render", "watch"},
     {"cli"},
 ]
 PURE = {"errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render"}
@@ -40,6 +40,7 @@ DOORS = {
     "click": {"cli"},
     "rich": {"cli"},
     "fcntl": {"lock"},
+    "watchdog": {"watch"},
 }
 
 
@@ -104,7 +105,8 @@ def test_rooms_that_decide_do_no_io(name: str) -> None:
 def test_heavy_imports_are_made_late() -> None:
     """`lb --version` loads none of them."""
 
-    code = "import sys, reconciler.cli; print(*sorted({'docker','jsonschema','yaml','rich'} & set(sys.modules)))"
+    heavy = {"docker", "jsonschema", "yaml", "rich", "watchdog"}
+    code = f"import sys, reconciler.cli; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
 
