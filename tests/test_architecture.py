@@ -17,16 +17,30 @@ LAYERS = [
     {"errors", "clock"},
     {"model"},
     {"runtime"},
-    {"fingerprint", "drift"},
+    {"fingerprint", "drift", "backoff"},
     {"schema", "rollout", "status", "recovery", "seen"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker"},
+    {"source", "apply", "marker", "volumes"},
     {"reconcile"},
     {"render", "watch"},
+    {"daemon"},
+    {"handover"},
     {"cli"},
 ]
-PURE = {"errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render"}
+PURE = {
+    "errors",
+    "model",
+    "runtime",
+    "fingerprint",
+    "drift",
+    "backoff",
+    "rollout",
+    "plan",
+    "status",
+    "recovery",
+    "render",
+}
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),
     *("sqlite3", "docker", "yaml", "click", "requests", "shutil", "tempfile", "secrets"),

@@ -28,21 +28,44 @@ from . import ports, translate
 
 READ_TIMEOUT = 60  # seconds; stop, pull and logs have limits of their own
 INSPECTORS = 8
+# What may concern us. Healthchecks alone would wake us several times a second ("exec_start" and so on).
+_EVENTS = {
+    "type": ["container", "network", "volume", "image"],
+    "event": [
+        "create", "destroy", "start", "die", "stop", "kill", "oom", "pause", "unpause", "rename", "update",
+        "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
+    ],
+}  # fmt: skip
+DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
+_LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
 
 
-def connect() -> DockerCalls:
-    """The engine that the `docker` client would talk to: DOCKER_HOST, else the current context.
+def endpoint() -> str:
+    """Where the `docker` client would look for an engine: DOCKER_HOST, else the current context. A socket is named by
+    the file that it is, whatever links lead there, because the lock of an engine is named by it."""
+    return _named(_settings().get("base_url") or DEFAULT_ENDPOINT)
 
-    Raises EngineUnreachable.
-    """
-    settings = kwargs_from_env()
+
+def connect() -> DockerCalls:
+    """The engine at `endpoint`. Raises EngineUnreachable."""
+    settings = _settings()
+    with _translated("engine"):
+        return DockerCalls(_Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), endpoint())
+
+
+def _settings() -> dict[str, Any]:
+    settings = dict(kwargs_from_env())
     if "base_url" not in settings:
         context = ContextAPI.get_current_context()
         if context and context.Host:
             settings["base_url"] = context.Host
-    with _translated("engine"):
-        return DockerCalls(_Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings))
+    return settings
+
+
+def _named(address: str) -> str:
+    scheme, _, path = address.rpartition("://")
+    return f"unix://{Path(path).resolve()}" if scheme in ("unix", "http+unix") else address
 
 
 class _Api(docker.APIClient):
@@ -60,6 +83,19 @@ class _Api(docker.APIClient):
         url = self._raw._url("/containers/{0}/stop", container)
         response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
         self._raw._raise_for_status(response)
+
+    def event_stream(self, filters: Mapping[str, Any]) -> Iterator[bytes]:
+        """Something whenever an event came; the first once the engine listens. An idle stream has no time-out."""
+        url = self._raw._url("/events")
+        params = {"filters": json.dumps(filters)}
+        with self._raw._get(url, params=params, stream=True, timeout=(READ_TIMEOUT, None)) as response:
+            self._raw._raise_for_status(response)
+            yield b""
+            yield from response.iter_content(None)
+
+    def image_raw(self, reference: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._raw.inspect_image(reference)
+        return found
 
     def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
         return str(self._raw.create_container_from_config(dict(body), name)["Id"])
@@ -87,17 +123,18 @@ class _Api(docker.APIClient):
 
 
 class DockerCalls:
-    def __init__(self, api: _Api) -> None:
-        self._api = api
+    def __init__(self, api: _Api, address: str) -> None:
+        self._api, self._address = api, address
 
     def info(self) -> EngineInfo:
         with _translated("engine"):
             found = self._api.info()
             version = found.get("ServerVersion", "")
-        endpoint = self._api.base_url
-        local = endpoint.startswith(("http+docker://", "unix://")) or "127.0.0.1" in endpoint
+        address = self._address
+        local = address.startswith("unix://") or "://127.0.0.1" in address
+        lacks = tuple(word for field, word in _LIMITS.items() if found.get(field) is False)
         return EngineInfo(
-            found.get("ID", ""), found.get("DockerRootDir", ""), endpoint, self._api.api_version, version, local
+            found.get("ID", ""), found.get("DockerRootDir", ""), address, self._api.api_version, version, local, lacks
         )
 
     def containers(self) -> list[Container]:
@@ -136,15 +173,27 @@ class DockerCalls:
         except errors.NotFound:
             return None
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        with _translated("containers"):
+            rows = self._api.containers(all=True)
+        return translate.mounted(rows)
+
     def images(self) -> dict[str, str]:
         with _translated("images"):
             rows = self._api.images()
-        return {
-            translate.full_reference(name): row["Id"]
-            for row in rows
-            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]
-            if not name.startswith("<none>")
-        }
+        found = {row["Id"]: row["Id"] for row in rows}
+        for row in rows:
+            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
+                if not name.startswith("<none>"):
+                    found[translate.full_reference(name)] = row["Id"]
+        return found
+
+    def image(self, reference: str) -> str:
+        try:
+            with _translated(f"image {reference}"):
+                return str(self._api.image_raw(reference)["Id"])
+        except errors.NotFound:
+            return ""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None:
         name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
@@ -229,6 +278,12 @@ class DockerCalls:
 
     def taken_subnets(self) -> list[str]:
         return ports.host_subnets(Path("/proc/net/route"), Path("/etc/resolv.conf"))
+
+    def changes(self) -> Iterator[None]:
+        with _translated("events"):
+            for _ in self._api.event_stream(_EVENTS):
+                yield None
+        raise errors.EngineUnreachable("the engine's events ended")
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
