@@ -2,14 +2,16 @@
 
 Ours is a container whose id is in the state, or that carries the nonce of an open intent. An intent to create
 something is settled by finding its nonce, one to remove a container by not finding that; any other needs no
-settling, because the engine shows what came of it.
+settling, because the engine shows what came of it. A create that shows nothing stays open for a while: its answer
+was lost, and a slow engine may still be about to carry it out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Revision
+from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Ref, Revision
 from .runtime import LABEL_INTENT, Effect
 
 
@@ -21,11 +23,18 @@ class Recovery:
     settled: tuple[tuple[OpenIntent, Effect], ...]
 
 
-def recover(recorded: Recorded, observed: Observed) -> Recovery:
-    settled = tuple((intent, _effect(intent, observed)) for intent in recorded.intents)
+def recover(recorded: Recorded, observed: Observed, busy: Collection[Ref] = ()) -> Recovery:
+    """The intents of `busy` objects belong to actions that are under way, and are left to them."""
+    found = [(intent, _effect(intent, observed)) for intent in recorded.intents if intent.ref not in busy]
+    settled = tuple((intent, effect) for intent, effect in found if not _may_come(intent, effect))
     for intent, effect in settled:
         recorded = _with(recorded, intent, effect)
-    return Recovery(replace(recorded, intents=()), settled)
+    closed = {intent.nonce for intent, _ in settled}
+    return Recovery(replace(recorded, intents=tuple(i for i in recorded.intents if i.nonce not in closed)), settled)
+
+
+def _may_come(intent: OpenIntent, effect: Effect) -> bool:
+    return intent.step in ("create", "network", "volume") and effect.kind == "none" and not intent.stale
 
 
 def _effect(intent: OpenIntent, observed: Observed) -> Effect:
@@ -34,6 +43,8 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
             return Effect("container", seen.id, seen.name, intent.number, intent.attempt, seen.created, seen.projection)
     if intent.step == "remove" and all(seen.id != intent.target for seen in observed.containers):
         return Effect("container-gone", intent.target)
+    if intent.step == "remove-volume" and all(vol.name != intent.target for vol in observed.volumes):
+        return Effect("volume-gone", intent.target)
     for net in observed.networks:
         if intent.step == "network" and net.labels.get(LABEL_INTENT) == intent.nonce:
             return Effect("network", net.id, net.name)
@@ -51,6 +62,8 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     service = recorded.services.get(intent.ref)
+    if effect.kind == "volume-gone":
+        return replace(recorded, volumes={n: v for n, v in recorded.volumes.items() if n != effect.id})
     if effect.kind == "container-gone" and service:
         left = replace(service, containers=tuple(c for c in service.containers if c.id != effect.id))
         return replace(recorded, services={**recorded.services, intent.ref: left})

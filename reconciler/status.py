@@ -118,6 +118,8 @@ def _status(service: RecordedService, look: _Look) -> Status:
         word, why = _destroyed()
     else:
         word, why = _word(service, wanted, counters, pods)
+    if service.note:
+        word, why = ("warning" if word == "started" else word), f"{why}; {service.note}" if why else service.note
     return Status(word, why, wanted, counters, tuple(pod.replica.seen for pod in pods), pods)
 
 

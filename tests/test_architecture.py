@@ -17,18 +17,20 @@ LAYERS = [
     {"errors", "clock"},
     {"model"},
     {"runtime"},
-    {"fingerprint", "drift"},
-    {"schema", "rollout", "status", "recovery", "streams"},
+    {"fingerprint", "drift", "backoff"},
+    {"schema", "rollout", "status", "recovery", "seen", "streams"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker"},
+    {"source", "apply", "marker", "volumes"},
     {"reconcile"},
     {"render", "views"},
-    {"api"},
+    {"api", "daemon"},
+    {"handover"},
     {"cli"},
 ]
 PURE = {
-    *("errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render", "views"),
+    *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
+    *("render", "views"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

@@ -12,8 +12,10 @@ from threading import Event, Timer
 from types import FrameType
 
 from .. import clock, marker
-from ..errors import EXIT_INTERRUPTED, RefusedError
+from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
 from ..lock import Lock
+from ..lock import key as lock_key
+from ..model import EngineInfo, Observed
 from ..runtime import Runtime
 from ..store import Store
 from .options import say
@@ -40,8 +42,33 @@ def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
 
 
 @contextlib.contextmanager
-def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store, Runtime, Lock]]:
-    """State, engine and the lock. Raises RefusedError where another state manages this engine."""
+def remembered(state: Path) -> Iterator[Store]:
+    """The state alone, for a command that asks no engine and changes nothing."""
+    store = Store.open(state, create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def glance(state: Path) -> Observed | EngineUnreachable:
+    """One look at the engine, or why there is none: for commands that still have something to say then."""
+    try:
+        runtime = engine(state)
+    except EngineUnreachable as error:
+        return error
+    try:
+        return runtime.observe()
+    except EngineUnreachable as error:
+        return error
+    finally:
+        runtime.close()
+
+
+@contextlib.contextmanager
+def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
+    """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
+    manages this engine."""
     runtime = engine(state)
     info = runtime.info()
     if not info.local and not remote:
@@ -49,14 +76,20 @@ def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store,
             f"the engine at {info.endpoint} is not on this host, where the lock would not reach it",
             hint="run lb there, or add --remote-engine when nobody else does",
         )
-    with Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]])) as lock:
+    with engine_lock(info, patience) as lock:
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
+            store.bind_engine(info)
             yield store, runtime, lock
         finally:
             store.close()
             runtime.close()
+
+
+def engine_lock(info: EngineInfo, patience: float = 0.0) -> Lock:
+    """Raises LockedError when another process holds it for longer than `patience` seconds."""
+    return Lock.acquire(lock_key(info), " ".join(["lb", *sys.argv[1:]]), wait=patience)
 
 
 class Stop(Event):

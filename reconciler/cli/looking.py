@@ -11,24 +11,23 @@ from typing import Any
 import click
 
 from .. import render, status, views
-from ..errors import EXIT_FAILED, LbError, NotFound
+from ..errors import EXIT_FAILED, NotFound
 from ..model import Container, Observed, Recorded, RecordedNamespace, RecordedService
+from ..render.tables import columns
 from ..runtime import Runtime
 from ..status import Status
 from ..streams import Merged, lines
-from . import doors
+from . import doors, names
+from .names import KINDS, namespace_option, require
 from .options import debug_option, output_option, service_ref, state_dir, state_option
-
-_KINDS = {"namespace": "namespace", "namespaces": "namespace", "ns": "namespace",
-          "service": "service", "services": "service", "svc": "service"}  # fmt: skip
 
 
 @click.command(
     epilog="\b\nExamples:\n  lb get services\n  lb get service demo/redis -o yaml\n  lb get namespaces -o wide"
 )
-@click.argument("kind", type=click.Choice(list(_KINDS)), metavar="namespaces|services")
-@click.argument("name", required=False)
-@click.option("-n", "--namespace", help="Only this namespace.")
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="namespaces|services")
+@click.argument("name", required=False, shell_complete=names.objects)
+@namespace_option
 @state_option
 @output_option("table", "wide", "json", "yaml", "name")
 @debug_option
@@ -36,15 +35,15 @@ def get(kind: str, name: str | None, namespace: str | None, state: str | None, o
     """List namespaces or services, or show one."""
     with doors.reading(state_dir(state)) as (store, runtime):
         recorded, observed = store.recorded(), runtime.observe()
-    if _KINDS[kind] == "namespace":
+    if KINDS[kind] == "namespace":
         _namespaces(recorded, observed, name, output)
     else:
         _services(recorded, observed, name, namespace, output)
 
 
 def _namespaces(recorded: Recorded, observed: Observed, name: str | None, output: str) -> None:
-    if name is not None and name not in recorded.namespaces:
-        raise LbError(f"NAMESPACE_NOT_FOUND: there is no namespace {name}")
+    if name is not None:
+        require(recorded, name)
     found = [ns for ns in recorded.namespaces.values() if name in (None, ns.ref.namespace)]
 
     states = status.each(recorded, observed)
@@ -66,12 +65,10 @@ def _services(recorded: Recorded, observed: Observed, name: str | None, namespac
     found: list[RecordedService] = list(recorded.services.values())
     if name is not None:
         ref = service_ref(name, namespace)
-        if ref not in recorded.services:
-            raise LbError(f"SERVICE_NOT_FOUND: there is no service {ref}")
+        require(recorded, *ref)
         found = [recorded.services[ref]]
     elif namespace is not None:
-        if namespace not in recorded.namespaces:
-            raise LbError(f"NAMESPACE_NOT_FOUND: there is no namespace {namespace}")
+        require(recorded, namespace)
         found = [service for service in found if service.ref.namespace == namespace]
     states = status.each(recorded, observed)
     rows = [(service, states[service.ref]) for service in found]
@@ -98,15 +95,9 @@ def _print(output: str, *, one: bool, table: Any, values: list[Any], written: li
         click.echo(columns(table(output == "wide")))
 
 
-def columns(table: Sequence[Sequence[str]]) -> str:
-    """Plain aligned columns, the same on a terminal and in a pipe, so that cut and awk work on them."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table)
-
-
 @click.command(epilog="\b\nExamples:\n  lb logs demo/redis\n  lb logs web -n demo -f --tail 20")
-@click.argument("service")
-@click.option("-n", "--namespace", help="The service's namespace.")
+@click.argument("service", shell_complete=names.services)
+@namespace_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each replica.")
 @click.option("-t", "--timestamps", is_flag=True, help="The engine's time before each line.")
@@ -118,10 +109,9 @@ def logs(
     """Print the logs of all replicas of a service."""
     ref = service_ref(service, namespace)
     with doors.reading(state_dir(state)) as (store, runtime):
-        recorded = store.recorded().services.get(ref)
-        if recorded is None:
-            raise LbError(f"SERVICE_NOT_FOUND: there is no service {ref}")
-        containers = status.of(recorded, runtime.observe()).containers
+        recorded = store.recorded()
+        require(recorded, *ref)
+        containers = status.of(recorded.services[ref], runtime.observe()).containers
         _print_logs(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
     return 0 if containers else EXIT_FAILED
 

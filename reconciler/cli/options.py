@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from .. import source as sources
-from ..errors import EXIT_INVALID, EXIT_REFUSED, UsageError
-from ..model import Desired, Problem, Ref
-from ..model.desired import POLICY_DENIED
+from ..errors import UsageError
+from ..model import Desired, Ref
 
 Command = Callable[..., Any]
 
@@ -66,11 +65,6 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def problem_codes(problems: Sequence[Problem]) -> list[int]:
-    """What only a host's policy could allow is refused; anything else that is wrong is invalid."""
-    return [EXIT_REFUSED if problem.code == POLICY_DENIED else EXIT_INVALID for problem in problems]
-
-
 def service_ref(name: str, namespace: str | None) -> Ref:
     """`NS/SVC`, or `SVC` with `-n NS`."""
     first, slash, second = name.partition("/")
@@ -79,6 +73,24 @@ def service_ref(name: str, namespace: str | None) -> Ref:
     if slash or not namespace:
         raise UsageError(f"{name}: name a service as NAMESPACE/SERVICE, or as SERVICE with -n NAMESPACE")
     return Ref(namespace, name)
+
+
+def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | None]:
+    """What `[NAMESPACE[/SERVICE]]` and `-n NAMESPACE` name: a namespace and a service, None for any."""
+    if target is None or (namespace is None and "/" not in target):
+        return (namespace if target is None else target), None
+    return service_ref(target, namespace)
+
+
+def confirm(question: str) -> None:
+    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
+    if not interactive():
+        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty()
 
 
 def echo_json(value: Any) -> None:

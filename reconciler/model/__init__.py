@@ -20,6 +20,7 @@ from .desired import (
 from .observed import Container, EngineInfo, Network, Observed, Volume
 from .recorded import (
     Activity,
+    ActivityType,
     OpenIntent,
     Recorded,
     RecordedContainer,
@@ -32,6 +33,7 @@ from .recorded import (
 __all__ = [
     "Action",
     "Activity",
+    "ActivityType",
     "Cause",
     "Condition",
     "Container",

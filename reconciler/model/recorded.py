@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .desired import Dependency, Place, Ref
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
+ActivityType = Literal["normal", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    note: str = ""  # why it is held back, until that is mended
 
     @property
     def shown(self) -> Revision | None:
@@ -107,7 +109,10 @@ class RecordedVolume:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A step that was begun and whose outcome is not known: the process died in between."""
+    """A step that was begun and whose outcome is not known: the process died in between.
+
+    `stale`: begun so long ago that the engine can't be about to carry it out any more.
+    """
 
     nonce: str
     step: str  # the step's verb: create, start, network, volume, ...
@@ -116,6 +121,7 @@ class OpenIntent:
     attempt: int
     revision: str
     target: str  # the id or name that it was about
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,7 @@ class Recorded:
     held_services: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services it had ten minutes ago (budget's base)
+    notes: Mapping[Ref, str] = field(default_factory=dict)  # of all objects, and of a source as a whole (Ref(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +149,10 @@ class Activity:
     created: str
     namespace: str
     service: str
-    type: Literal["normal", "warning"]
+    type: ActivityType
     reason: str
     message: str
     revision: str = ""
     commit: str = ""
     count: int = 1
+    updated: str = ""

@@ -6,7 +6,7 @@ Errors: EngineUnreachable, NotFound, NameConflict, PortTaken, ImageUnavailable, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..model import Container, EngineInfo, Network, Volume
@@ -25,8 +25,14 @@ class Calls(Protocol):
     def networks(self) -> list[Network]: ...
     def volumes(self) -> list[Volume]: ...
     def volume(self, name: str) -> Volume | None: ...
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        """Volume → names of all containers that mount it."""
+
     def images(self) -> dict[str, str]:
-        """Full reference → image id."""
+        """Full reference → image id, of every image; one without a name stands under its id."""
+
+    def image(self, reference: str) -> str:
+        """The id of the image that a reference names now, "" when there is none."""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None: ...
     def create(self, name: str, body: Mapping[str, Any]) -> str:
@@ -49,6 +55,9 @@ class Calls(Protocol):
     def remove_volume(self, name: str) -> None: ...
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""
+
+    def changes(self) -> Iterator[None]:
+        """See `reconciler.runtime.Runtime.changes`."""
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool

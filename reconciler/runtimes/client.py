@@ -29,21 +29,46 @@ from .logs import Frames
 
 READ_TIMEOUT = 60  # seconds; stop, pull and logs have limits of their own
 INSPECTORS = 8
+# What may concern us. Healthchecks alone would wake us several times a second ("exec_start" and so on).
+_EVENTS = {
+    "type": ["container", "network", "volume", "image"],
+    "event": [
+        "create", "destroy", "start", "die", "stop", "kill", "oom", "pause", "unpause", "rename", "update",
+        "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
+    ],
+}  # fmt: skip
+DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
+_LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
 
 
-def connect() -> DockerCalls:
-    """The engine that the `docker` client would talk to: DOCKER_HOST, else the current context.
+def endpoint() -> str:
+    """Where the `docker` client would look for an engine: DOCKER_HOST, else the current context. A socket is named by
+    the file that it is, whatever links lead there, because the lock of an engine is named by it."""
+    return _named(_settings().get("base_url") or DEFAULT_ENDPOINT)
 
-    Raises EngineUnreachable.
-    """
-    settings = kwargs_from_env()
+
+def connect() -> DockerCalls:
+    """The engine at `endpoint`. Raises EngineUnreachable."""
+    settings = _settings()
+    with translated("engine"):
+        return DockerCalls(
+            _Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), settings, endpoint()
+        )
+
+
+def _settings() -> dict[str, Any]:
+    settings = dict(kwargs_from_env())
     if "base_url" not in settings:
         context = ContextAPI.get_current_context()
         if context and context.Host:
             settings["base_url"] = context.Host
-    with translated("engine"):
-        return DockerCalls(_Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), settings)
+    return settings
+
+
+def _named(address: str) -> str:
+    scheme, _, path = address.rpartition("://")
+    return f"unix://{Path(path).resolve()}" if scheme in ("unix", "http+unix") else address
 
 
 class _Api(docker.APIClient):
@@ -61,6 +86,19 @@ class _Api(docker.APIClient):
         url = self._raw._url("/containers/{0}/stop", container)
         response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
         self._raw._raise_for_status(response)
+
+    def event_stream(self, filters: Mapping[str, Any]) -> Iterator[bytes]:
+        """Something whenever an event came; the first once the engine listens. An idle stream has no time-out."""
+        url = self._raw._url("/events")
+        params = {"filters": json.dumps(filters)}
+        with self._raw._get(url, params=params, stream=True, timeout=(READ_TIMEOUT, None)) as response:
+            self._raw._raise_for_status(response)
+            yield b""
+            yield from response.iter_content(None)
+
+    def image_raw(self, reference: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._raw.inspect_image(reference)
+        return found
 
     def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
         return str(self._raw.create_container_from_config(dict(body), name)["Id"])
@@ -87,17 +125,18 @@ class _Api(docker.APIClient):
 class DockerCalls:
     """`settings` are what the client was made with: a log stream gets a client of its own."""
 
-    def __init__(self, api: _Api, settings: Mapping[str, Any]) -> None:
-        self._api, self._settings = api, settings
+    def __init__(self, api: _Api, settings: Mapping[str, Any], address: str) -> None:
+        self._api, self._settings, self._address = api, settings, address
 
     def info(self) -> EngineInfo:
         with translated("engine"):
             found = self._api.info()
             version = found.get("ServerVersion", "")
-        endpoint = self._api.base_url
-        local = endpoint.startswith(("http+docker://", "unix://")) or "127.0.0.1" in endpoint
+        address = self._address
+        local = address.startswith("unix://") or "://127.0.0.1" in address
+        lacks = tuple(word for field, word in _LIMITS.items() if found.get(field) is False)
         return EngineInfo(
-            found.get("ID", ""), found.get("DockerRootDir", ""), endpoint, self._api.api_version, version, local
+            found.get("ID", ""), found.get("DockerRootDir", ""), address, self._api.api_version, version, local, lacks
         )
 
     def containers(self) -> list[Container]:
@@ -136,15 +175,27 @@ class DockerCalls:
         except errors.NotFound:
             return None
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        with translated("containers"):
+            rows = self._api.containers(all=True)
+        return translate.mounted(rows)
+
     def images(self) -> dict[str, str]:
         with translated("images"):
             rows = self._api.images()
-        return {
-            translate.full_reference(name): row["Id"]
-            for row in rows
-            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]
-            if not name.startswith("<none>")
-        }
+        found = {row["Id"]: row["Id"] for row in rows}
+        for row in rows:
+            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
+                if not name.startswith("<none>"):
+                    found[translate.full_reference(name)] = row["Id"]
+        return found
+
+    def image(self, reference: str) -> str:
+        try:
+            with translated(f"image {reference}"):
+                return str(self._api.image_raw(reference)["Id"])
+        except errors.NotFound:
+            return ""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None:
         name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
@@ -229,6 +280,12 @@ class DockerCalls:
 
     def taken_subnets(self) -> list[str]:
         return ports.host_subnets(Path("/proc/net/route"), Path("/etc/resolv.conf"))
+
+    def changes(self) -> Iterator[None]:
+        with translated("events"):
+            for _ in self._api.event_stream(_EVENTS):
+                yield None
+        raise errors.EngineUnreachable("the engine's events ended")
 
     def logs(self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool) -> Frames:
         api = _Api(version=self._api.api_version, timeout=READ_TIMEOUT, **self._settings)

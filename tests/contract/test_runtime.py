@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,12 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler import clock, reconcile
+from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
 from reconciler.errors import NotFound
 from reconciler.model import (
     Container,
+    Dependency,
     Desired,
     Healthcheck,
     Mount,
@@ -34,7 +36,7 @@ from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
-from tests.conftest import BUSYBOX, PREFIX
+from tests.conftest import BUSYBOX, IMAGES, PREFIX
 from tests.support.memory import Memory
 
 NS = Ref("t")
@@ -49,6 +51,7 @@ class World:
     image: str
     harm: dict[str, Callable[[str], Any]]
     command: Callable[[int | None], tuple[str, ...]]
+    move_tag: Callable[[], None]  # of `image`, to another image; the second time, back
     name: str = field(default_factory=lambda: PREFIX + uuid.uuid4().hex[:8])
 
     def service(self, name: str = "a", exits: int | None = None, **spec: Any) -> Service:
@@ -86,7 +89,14 @@ def memory(tmp_path: Path) -> World:
     def command(exits: int | None) -> tuple[str, ...]:
         return ("sleep", "1000") if exits is None else ("exit", str(exits))
 
-    return World(calls, Store.open(tmp_path), "docker.io/library/app:1", harm, command)
+    images = itertools.cycle(["sha256:2", "sha256:1"])
+    calls.images_here["docker.io/library/other:1"] = "sha256:2"
+    calls.images_here["docker.io/library/first:1"] = "sha256:1"
+
+    def move_tag() -> None:
+        calls.images_here["docker.io/library/app:1"] = next(images)
+
+    return World(calls, Store.open(tmp_path), "docker.io/library/app:1", harm, command, move_tag)
 
 
 @pytest.fixture
@@ -109,8 +119,16 @@ def real(engine: docker.APIClient, tmp_path: Path) -> Iterator[World]:
     def command(exits: int | None) -> tuple[str, ...]:
         return ("sleep", "1000") if exits is None else ("sh", "-c", f"exit {exits}")
 
-    yield World(calls, Store.open(tmp_path), translate.full_reference(BUSYBOX), harm, command)
+    tag = f"{PREFIX}image:1"
+    engine.tag(BUSYBOX, f"{PREFIX}image", "1")
+    others = itertools.cycle([f"{IMAGES}redis:7.0", BUSYBOX])
+
+    def move_tag() -> None:
+        engine.tag(next(others), f"{PREFIX}image", "1")
+
+    yield World(calls, Store.open(tmp_path), translate.full_reference(tag), harm, command, move_tag)
     calls.close()
+    engine.remove_image(tag, force=True)
     with contextlib.suppress(docker.errors.NotFound):
         engine.remove_volume("lb.state")
     sweep(engine)
@@ -206,6 +224,24 @@ def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:
     assert world.calls.volume("lb.t.data")
 
 
+def test_a_volume_is_removed_once_no_container_mounts_it(world: World) -> None:
+    a = world.service("a", mounts=(Mount("/data", "volume", "data"),))
+    b, c, d = (world.service(name) for name in "bcd")
+    world.apply(a, b, c, d)
+    runtime = Engine(world.calls, "/nowhere", clock.now)
+    (name,) = (seen.name for seen in world.seen().values() if seen.ref.name == "a")
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    world.calls.stop(next(c.id for c in world.seen().values() if c.name == name), 0)
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    with pytest.raises(errors.EngineError, match="in use"):
+        runtime.remove_volume("lb.t.data")
+    world.apply(b, c, d)
+    assert "lb.t.data" not in runtime.mounted() and runtime.volume("lb.t.data")
+    runtime.remove_volume("lb.t.data")
+    assert runtime.volume("lb.t.data") is None
+    runtime.remove_volume("lb.t.data")
+
+
 def test_a_taken_port_names_its_holder_and_is_tried_again(world: World) -> None:
     port = Port(80, "tcp", 18096, "127.0.0.1")
     world.apply(world.service("a", ports=(port,)))
@@ -240,3 +276,44 @@ def test_a_log_stream_is_read_and_closed(world: World) -> None:
     assert b"".join(data for _, data in stream).strip() == b""
     with pytest.raises(NotFound):
         world.calls.logs("0" * 64, follow=False, tail=None, since=None, timestamps=False)
+
+
+def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: World) -> None:
+    job = world.service("job", exits=3, restart="no")
+    after = world.service("after", depends_on=(Dependency(Ref("t", "job"), "completed"),))
+    found = results(world.apply(job, after, world.service("other")))
+    assert sorted(found) == [
+        "create t done", "create t/after blocked", "create t/job failed", "create t/other done",
+    ]  # fmt: skip
+    assert {c.ref.name for c in world.seen().values()} == {"job", "other"}
+
+
+def test_a_service_that_never_completes_is_named(world: World) -> None:
+    server = world.service("server")
+    after = world.service("after", depends_on=(Dependency(Ref("t", "server"), "completed"),))
+    blocked = next(o for o in world.apply(server, after) if o.ref.name == "after")
+    assert "t/server to complete, which its restart policy prevents" in blocked.message
+
+
+def test_a_dependency_without_an_action_is_looked_at(world: World) -> None:
+    job = world.service("job", exits=0, restart="no")
+    server = world.service("server")
+    assert all(o.result == "done" for o in world.apply(job, server))
+    needs = (Dependency(Ref("t", "job"), "completed"), Dependency(Ref("t", "server"), "healthy"))
+    after = world.service("after", depends_on=needs)
+    assert results(world.apply(job, server, after)) == ["create t/after done"]
+
+
+def test_a_moved_tag_does_not_mix_images_within_a_revision(world: World) -> None:
+    service = world.service(replicas=2)
+    world.apply(service)
+    (image,) = {c.image_id for c in world.seen().values()}
+    victim = next(iter(world.seen().values())).id
+    world.harm["remove"](victim)
+    world.move_tag()
+    try:
+        assert results(world.apply(service)) == ["heal t/a done"]
+        assert results(world.apply(replace(service, spec=replace(service.spec, replicas=3)))) == ["scale t/a done"]
+    finally:
+        world.move_tag()
+    assert [c.image_id for c in world.seen().values()] == [image] * 3

@@ -14,6 +14,7 @@ from threading import RLock
 from typing import Any
 
 from reconciler import errors
+from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, Network, Volume
 from reconciler.runtime import LogStream
 from reconciler.runtimes import translate
@@ -78,11 +79,25 @@ class Memory(Calls):
     def volume(self, name: str) -> Volume | None:
         return self._volumes.get(name)
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for held in self._containers.values():
+            for mount in held.raw["HostConfig"]["Mounts"]:
+                if mount["Type"] == "volume":
+                    found[mount["Source"]] = (*found.get(mount["Source"], ()), held.raw["Name"].lstrip("/"))
+        return found
+
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
+    def image(self, reference: str) -> str:
+        return reference if reference in self.images_here.values() else self.images_here.get(reference, "")
+
     def taken_subnets(self) -> list[str]:
         return []
+
+    def changes(self) -> Iterator[None]:
+        yield None
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
@@ -105,7 +120,7 @@ class Memory(Calls):
             self.calls.append(f"create {name}")
             if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
                 raise errors.NameConflict(f'the container name "/{name}" is already in use')
-            if body["Image"] not in self.images_here:
+            if not self.image(body["Image"]):
                 raise errors.NotFound(f"no such image: {body['Image']}")
             found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
             network = self._network_named(host["NetworkMode"])
@@ -116,7 +131,7 @@ class Memory(Calls):
                     "Id": found,
                     "Name": f"/{name}",
                     "Created": f"2026-01-01T00:00:00.{next(self._clock):09d}Z",
-                    "Image": self.images_here[body["Image"]],
+                    "Image": self.image(body["Image"]),
                     "RestartCount": 0,
                     "State": {"Status": "created", "ExitCode": 0, "Error": ""},
                     "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
@@ -197,6 +212,8 @@ class Memory(Calls):
     def remove_volume(self, name: str) -> None:
         with self._lock:
             self.calls.append(f"remove-volume {name}")
+            if name in self.mounted():
+                raise errors.EngineError("volume is in use")
             self._volumes.pop(name, None)
 
     # --- what a person might do by hand
@@ -238,7 +255,7 @@ class Memory(Calls):
         if words[:1] == ["exit"]:
             raw["State"] |= {"Status": "exited", "ExitCode": int(words[1])}
             return
-        raw["State"] |= {"Status": "running", "ExitCode": 0}
+        raw["State"] |= {"Status": "running", "ExitCode": 0, "StartedAt": now()}
         if translate.checked(raw):
             passes = "true" in raw["Config"]["Healthcheck"]["Test"]
             raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}

@@ -26,6 +26,11 @@ class Proxy:
     def mutating(self) -> list[str]:
         return [line for line in self.requests if not line.startswith(("GET", "HEAD"))]
 
+    @property
+    def looks(self) -> int:
+        """How often the containers were listed."""
+        return sum("/containers/json" in line for line in self.requests)
+
     def cut(self) -> None:
         """The engine is gone: what was open breaks off, and nobody answers."""
         self.path.unlink()
