@@ -23,7 +23,7 @@ LAYERS = [
     {"manifests", "store", "runtimes", "snapshots", "lock"},
     {"source", "apply", "marker", "volumes"},
     {"reconcile"},
-    {"render", "views"},
+    {"render", "views", "watch"},
     {"api", "daemon"},
     {"handover"},
     {"cli"},
@@ -47,6 +47,7 @@ DOORS = {
     "starlette": {"api"},
     "uvicorn": {"api"},
     "fcntl": {"lock"},
+    "watchdog": {"watch"},
 }
 
 
@@ -111,7 +112,7 @@ def test_rooms_that_decide_do_no_io(name: str) -> None:
 def test_heavy_imports_are_made_late() -> None:
     """`lb --version` loads none of them."""
 
-    heavy = {"docker", "jsonschema", "yaml", "rich", "starlette", "uvicorn"}
+    heavy = {"docker", "jsonschema", "yaml", "rich", "starlette", "uvicorn", "watchdog"}
     code = f"import sys, reconciler.cli; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
