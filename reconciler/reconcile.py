@@ -53,6 +53,8 @@ def _pulling(ref: Ref, report: Report) -> Callable[[str], None]:
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:
     """One cycle under the lock. What the engine refuses to change in place is planned again as a replacement."""
     decided, outcomes = _pass(desired, answers, tools)
+    if not tools.cancel.is_set():
+        _settle_restore(desired, decided, tools.store)
     refused = {o.ref: o.message for o in outcomes if o.result == "refused-in-place"}
     if refused and not tools.cancel.is_set():
         again, more = _pass(_only(desired, refused), replace(answers, not_in_place=refused), tools)
@@ -70,6 +72,13 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     decided = plan.make(desired, recovery.recorded, observed, answers)
     _keep_files(decided, desired, tools.store)
     return decided, apply.run(plan.allowed(decided), tools)
+
+
+def _settle_restore(desired: Desired, decided: Plan, store: Store) -> None:
+    """The whole source was held against a restored state, and no removal waits any more."""
+    whole = desired.complete and not desired.problems and desired.selected is None and not desired.additive
+    if whole and not any(guard.kind in ("restored", "incomplete") for guard in decided.guards):
+        store.settle_restore(desired.source)
 
 
 def _record(recovery: Recovery, store: Store) -> None:

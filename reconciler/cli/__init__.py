@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, describe, history, looking, manifests, status, volume
+from . import activity, applying, completion, describe, history, looking, manifests, state, status, volume
 from .options import say
 
 EXAMPLES = """
@@ -48,6 +48,7 @@ lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
 lb.add_command(volume.volume)
+lb.add_command(state.state)
 lb.add_command(completion.completion)
 
 

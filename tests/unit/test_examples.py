@@ -50,4 +50,5 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     desk.apply()
     desk.remove("old.past.yaml")  # its volumes stay
     desk.apply()
+    desk.lb("state", "backup", "backup.db")
     desk.lb(*shlex.split(line)[1:], code=CODES.get(line, 0))
