@@ -21,12 +21,24 @@ LAYERS = [
     {"schema", "rollout", "status", "recovery"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker", "volumes"},
+    {"source", "apply", "marker", "volumes", "doctor"},
     {"reconcile"},
     {"render"},
     {"cli"},
 ]
-PURE = {"errors", "model", "runtime", "fingerprint", "drift", "rollout", "plan", "status", "recovery", "render"}
+PURE = {
+    "errors",
+    "model",
+    "runtime",
+    "fingerprint",
+    "drift",
+    "rollout",
+    "plan",
+    "status",
+    "recovery",
+    "render",
+    "doctor",
+}
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),
     *("sqlite3", "docker", "yaml", "click", "requests", "shutil", "tempfile", "secrets"),

@@ -29,6 +29,13 @@ def engine(state: Path) -> Runtime:
     return Engine(connect(), str(state / "snapshots"), clock.now)
 
 
+def endpoint() -> str:
+    """Where an engine is looked for, whether one answers there or not."""
+    from ..runtimes.client import endpoint
+
+    return endpoint()
+
+
 @contextlib.contextmanager
 def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
     """State and engine for a command that changes neither."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import time
@@ -140,3 +141,72 @@ def test_a_volume_of_somebody_else_is_never_removed(sandbox: Sandbox, foreign: l
     sandbox.api.create_volume("lb.t.data")
     assert "not the one that lb made" in sandbox.lb("volume", "rm", "t/data", "--yes", code=77).err
     assert {"lbtest-theirs", "lb.t.data"} <= volumes(sandbox)
+
+
+# --- the doctor
+
+
+def wrong(sandbox: Sandbox, code: int = 0) -> dict[str, str]:
+    """What is not ok of what this test is about; the limits of the machine are its own."""
+    checks = sandbox.lb("doctor", "-o", "json", code=code).json["checks"]
+    return {c["name"]: c["message"] for c in checks if c["result"] != "ok" and c["name"] not in ("inotify", "limits")}
+
+
+def test_the_doctor_finds_what_was_left_over(sandbox: Sandbox, foreign: list[str]) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["data:/data"])
+    sandbox.apply()
+    before = sandbox.running()
+    assert wrong(sandbox) == {}
+    foreign += ["lbtest-copy", "lbtest-left"]
+    labels = sandbox.one("a")["Config"]["Labels"]
+    sandbox.api.create_container_from_config({"Image": BUSYBOX, "Labels": labels}, "lbtest-copy")
+    sandbox.api.create_volume("lbtest-left", labels={"lb.namespace": "t"})
+    sandbox.api.create_network("lbtest-net", labels={"lb.namespace": "gone", "lb.source": sandbox.name})
+    assert wrong(sandbox) == {
+        "containers": "not recorded, though they carry our labels: lbtest-copy",
+        "networks": "of no namespace that is recorded: lbtest-net",
+        "volumes": "not recorded, though they carry our labels: lbtest-left",
+    }
+    assert before.items() <= sandbox.running().items()
+
+
+def test_the_doctor_sees_a_run_that_was_cut_off(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", stop_signal="SIGTERM", stop_grace_period="30s",
+                    command=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])  # fmt: skip
+    sandbox.apply()
+    sandbox.service("a", env={"A": "b"}, update={"order": "start-first", "min_ready": "0s"})
+    apply = subprocess.Popen([LB, "apply", "--yes"], cwd=sandbox.source, env=sandbox.environ(),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert apply.stderr
+    while "stopping" not in apply.stderr.readline():
+        assert apply.poll() is None
+    eventually(lambda: not set(wrong(sandbox)))  # it is under way
+    apply.kill()
+    apply.wait()
+    assert wrong(sandbox) == {"steps": "a run was cut off in the middle: stop t/a"}
+    sandbox.api.kill(next(c["Id"] for c in sandbox.containers() if c["Name"] == "/t.a.1-1"))
+    sandbox.apply()
+    assert wrong(sandbox) == {}
+
+
+def test_the_doctor_without_an_engine(sandbox: Sandbox) -> None:
+    sandbox.env["DOCKER_HOST"] = f"unix://{sandbox.folder}/none.sock"
+    assert set(wrong(sandbox, code=1)) == {"socket", "engine"}
+    assert not sandbox.state.exists()
+
+
+def test_a_restored_backup_carries_on(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["data:/data"])
+    sandbox.service("b")
+    sandbox.apply()
+    backup = str(sandbox.folder / "backup.db")
+    sandbox.lb("state", "backup", backup)
+    before = sandbox.running()
+    shutil.rmtree(sandbox.state)
+    sandbox.lb("state", "restore", backup, "--yes")
+    assert set(wrong(sandbox)) == {"restored"}
+    assert sandbox.apply().out == "no changes\n" and sandbox.running() == before
+    assert wrong(sandbox) == {}
