@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pty
+import re
+import select
 import shutil
 import signal
 import subprocess
@@ -210,3 +214,32 @@ def test_a_restored_backup_carries_on(sandbox: Sandbox) -> None:
     assert set(wrong(sandbox)) == {"restored"}
     assert sandbox.apply().out == "no changes\n" and sandbox.running() == before
     assert wrong(sandbox) == {}
+
+
+def test_a_terminal_is_drawn_anew_and_left_in_order(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a")
+    sandbox.apply()
+    ours, theirs = pty.openpty()
+    shown: list[str] = []
+
+    def text() -> str:
+        while select.select([ours], [], [], 0)[0]:
+            shown.append(os.read(ours, 65536).decode())
+        return "".join(shown)
+
+    watch = subprocess.Popen([LB, "status", "--watch"], stdin=theirs, stdout=theirs, stderr=theirs,
+                             env={**sandbox.environ(), "TERM": "xterm"}, start_new_session=True)  # fmt: skip
+    try:
+        eventually(lambda: "all services are in order" in text())
+        sandbox.api.stop(sandbox.one("a")["Id"], timeout=0)
+        eventually(lambda: "0 of 1 replicas are ready" in text())
+    finally:
+        watch.send_signal(signal.SIGINT)
+    assert watch.wait(timeout=20) == 130
+    found = text()
+    os.close(ours)
+    os.close(theirs)
+    assert "\x1b[1A" in found  # over what stood there
+    assert not re.search(r"\x1b\[[0-9;]*m", found)  # no colours
+    assert found.rindex("\x1b[?25h") > found.rindex("\x1b[?25l")  # the cursor is back
