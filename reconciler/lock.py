@@ -47,7 +47,7 @@ def holder(name: str, directory: Path | None = None) -> Holder | None:
 
     Where the file names nobody it is not touched, so looking is not in the way of one who takes the lock.
     """
-    path = _path(name, directory or _folder())
+    path = _path(name, directory or folder())
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -76,12 +76,12 @@ class Lock:
     def acquire(cls, key: str, command: str, directory: Path | None = None, *, wait: float = 0.0) -> Lock:
         """Waits so many seconds for another holder. Raises LockedError, naming it, within a second of that;
         StateError when the file can't be made or written."""
-        folder = directory or _folder()
-        path = _path(key, folder)
+        place = directory or folder()
+        path = _path(key, place)
         end = time.monotonic() + wait
         named_by = end + _NAMING
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
             while True:
                 handle = _try(path)
                 if isinstance(handle, int):
@@ -91,7 +91,7 @@ class Lock:
                 time.sleep(_PAUSE)
         except OSError as error:
             raise StateError(
-                f"the lock {path} can't be used: {error}", hint=f"check who owns {folder}, and its disk"
+                f"the lock {path} can't be used: {error}", hint=f"check who owns {place}, and its disk"
             ) from error
 
     def check(self) -> None:
@@ -119,11 +119,12 @@ class Lock:
         self.close()
 
 
-def _path(name: str, folder: Path) -> Path:
-    return folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
+def _path(name: str, place: Path) -> Path:
+    return place / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where this user's locks and sockets are, gone after a restart of the host."""
     if os.geteuid() == 0:
         return Path("/run/lock/lb")
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/lb-{os.geteuid()}") / "lb"

@@ -2,14 +2,16 @@
 
 Ours is a container whose id is in the state, or that carries the nonce of an open intent. An intent to create
 something is settled by finding its nonce, one to remove a container by not finding that; any other needs no
-settling, because the engine shows what came of it.
+settling, because the engine shows what came of it. A create that shows nothing stays open for a while: its answer
+was lost, and a slow engine may still be about to carry it out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Revision
+from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Ref, Revision
 from .runtime import LABEL_INTENT, Effect
 
 
@@ -21,11 +23,18 @@ class Recovery:
     settled: tuple[tuple[OpenIntent, Effect], ...]
 
 
-def recover(recorded: Recorded, observed: Observed) -> Recovery:
-    settled = tuple((intent, _effect(intent, observed)) for intent in recorded.intents)
+def recover(recorded: Recorded, observed: Observed, busy: Collection[Ref] = ()) -> Recovery:
+    """The intents of `busy` objects belong to actions that are under way, and are left to them."""
+    found = [(intent, _effect(intent, observed)) for intent in recorded.intents if intent.ref not in busy]
+    settled = tuple((intent, effect) for intent, effect in found if not _may_come(intent, effect))
     for intent, effect in settled:
         recorded = _with(recorded, intent, effect)
-    return Recovery(replace(recorded, intents=()), settled)
+    closed = {intent.nonce for intent, _ in settled}
+    return Recovery(replace(recorded, intents=tuple(i for i in recorded.intents if i.nonce not in closed)), settled)
+
+
+def _may_come(intent: OpenIntent, effect: Effect) -> bool:
+    return intent.step in ("create", "network", "volume") and effect.kind == "none" and not intent.stale
 
 
 def _effect(intent: OpenIntent, observed: Observed) -> Effect:

@@ -6,12 +6,12 @@ journal that the caller hands in; so no runtime knows the store. The caller may 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, EngineInfo, Observed, Outcome, Ref, Revision, Volume
+from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -100,6 +100,24 @@ class Journal(Protocol):
     def image(self, image_id: str) -> None:
         """The image that the revision's reference was resolved to."""
 
+    def started(self) -> None:
+        """Every replica has been started; the gate is still to come."""
+
+
+class Cancel(Event):
+    """Ends one action; so does its parent, which ends all of them."""
+
+    def __init__(self, parent: Event) -> None:
+        super().__init__()
+        self._parent = parent
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._parent.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        super().wait(timeout)
+        return self.is_set()
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -120,6 +138,10 @@ class Runtime(Protocol):
     def info(self) -> EngineInfo: ...
     def observe(self) -> Observed: ...
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
+    def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
+        """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
+        condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
+
     def refresh(self, image: str, report: Callable[[str], None]) -> None:
         """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
 
@@ -128,6 +150,10 @@ class Runtime(Protocol):
 
     def mark(self, labels: Mapping[str, str] | None) -> None:
         """Replaces that object; None removes it."""
+
+    def changes(self) -> Iterator[None]:
+        """One None whenever something may have changed, the first once it listens. It carries no facts, may miss
+        some and may repeat itself. Raises EngineUnreachable when the engine goes away."""
 
     def volume(self, name: str) -> Volume | None:
         """A volume of any maker, None when there is none."""

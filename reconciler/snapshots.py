@@ -9,29 +9,60 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SourceError, StateError
+from .seen import Seen
 
+_OUTSIDE = "leads outside the source through a link; that needs the host's policy"
 Entry = tuple[str, bytes, bool]  # path within the tree ("" for a single file), content, executable
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A regular file of a tree; a link to one is that file. `status` was taken before it is read."""
+
+    name: str  # path within the tree, "" for a single file
+    path: Path
+    status: os.stat_result
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.status.st_mode & 0o100)
 
 
 def content(root: Path, relative: str) -> Iterator[Entry]:
     """The regular files at a path of the source, sorted. Raises SourceError when it is missing or leads outside."""
-    top = root / relative
-    for path in _files(top, root):
-        data, mode = path.read_bytes(), path.stat().st_mode
-        yield ("" if path == top else path.relative_to(top).as_posix()), data, bool(mode & 0o100)
+    for file in _files(root / relative, root):
+        yield file.name, file.path.read_bytes(), file.executable
 
 
 def digest(entries: Iterable[Entry]) -> str:
     """SHA-256 over paths, contents and mode bits."""
+    return _total((name, hashlib.sha256(data).hexdigest(), executable) for name, data, executable in entries)
+
+
+def digest_now(root: Path, relative: str, seen: Seen) -> str:
+    """The digest of the content at a path of the source; only files that changed since they were seen are read.
+
+    Raises like `content`."""
+    parts = []
+    for file in _files(root / relative, root):
+        key = str(file.path)
+        sha = seen.unchanged(key, file.status) or seen.keep(key, file.status, file.path.read_bytes())
+        parts.append((file.name, sha, file.executable))
+    return _total(parts)
+
+
+def _total(parts: Iterable[tuple[str, str, bool]]) -> str:
     total = hashlib.sha256()
-    for name, data, executable in entries:
-        head = f"{name}\0{'x' if executable else '-'}\0{hashlib.sha256(data).hexdigest()}\n"
-        total.update(head.encode())
+    for name, sha, executable in parts:
+        head = f"{name}\0{'x' if executable else '-'}\0{sha}\n"
+        total.update(head.encode("utf-8", "surrogateescape"))
     return total.hexdigest()
 
 
@@ -87,27 +118,43 @@ def _write_through(file: Path, data: bytes) -> None:
         os.fsync(handle.fileno())
 
 
-def _files(top: Path, root: Path) -> list[Path]:
+def _files(top: Path, root: Path) -> list[_File]:
+    """In the order of their paths' parts, on which digests depend."""
     if not top.exists():
         raise SourceError("does not exist; create it, or correct the path (it counts from the manifest's folder)")
-    found = sorted(_under(top)) if top.is_dir() else [top]
-    for file in found:
-        if not _resolved(file).is_relative_to(root.resolve()):
-            raise SourceError("leads outside the source through a link; that needs the host's policy")
-        if not file.is_file():
-            raise SourceError(f"holds {file.name}, which is no regular file (a linked folder, or a device); remove it")
+    real = root.resolve()
+    if not _resolved(top).is_relative_to(real):
+        raise SourceError(_OUTSIDE)
+    if not top.is_dir():
+        return [_regular("", top)]
+    found = []
+    for name, linked in sorted(_under(top), key=lambda item: item[0].split("/")):
+        path = top / name
+        if linked and not _resolved(path).is_relative_to(real):
+            raise SourceError(_OUTSIDE)
+        found.append(_regular(name, path))
     return found
 
 
-def _under(top: Path) -> Iterator[Path]:
-    """Everything below but folders. Raises OSError for a folder that can't be read: it must not look empty."""
+def _under(top: Path) -> Iterator[tuple[str, bool]]:
+    """Everything below but folders, and whether it is a link. Raises OSError for a folder that can't be read: it must
+    not look empty."""
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(str(top / prefix)) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{prefix}{entry.name}/")
+                else:
+                    yield prefix + entry.name, entry.is_symlink()
 
-    def unreadable(error: OSError) -> None:
-        raise error
 
-    for folder, folders, files in os.walk(top, onerror=unreadable):
-        yield from (Path(folder, file) for file in files)
-        yield from (path for path in (Path(folder, f) for f in folders) if path.is_symlink())
+def _regular(name: str, path: Path) -> _File:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(f"holds {path.name}, which is no regular file (a linked folder, or a device); remove it")
+    return _File(name, path, status)
 
 
 def _resolved(file: Path) -> Path:

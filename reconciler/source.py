@@ -2,22 +2,29 @@
 
 The root is the nearest folder with an lb.yaml, at the path or above it; without one, the path itself. Raises
 SourceError where the source can't be read as a whole: nothing is deleted because of an empty or unmounted folder.
+
+A `Source` is read again and again, with work in proportion to what changed: every folder is listed and every file's
+stat signature taken, but only what changed is opened, parsed and validated. What comes out is equal to a first reading.
 """
 
 from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import manifests, snapshots
 from .errors import SourceError
+from .manifests import Trees
 from .model import Desired, Problem, Ref
 from .model import Place as At
+from .seen import Seen
 
 SETTINGS = "lb.yaml"
 MAX_FILES = 10_000
@@ -28,55 +35,177 @@ _EMPTY = "the file is empty, perhaps half-written; write a document, or remove t
 def name(path: Path) -> str:
     """The source's name, for `down`: what its lb.yaml says, else its absolute path."""
     root, _ = _root(path)
-    settings, problems = _settings(root)
-    if problems:
-        raise SourceError(f"{problems[0]}; nothing is changed")
-    return settings.name or str(root)
+    settings = _settings(root, Seen(), _NO_SETTINGS)
+    if settings.problems:
+        raise SourceError(f"{settings.problems[0]}; nothing is changed")
+    return settings.value.name or str(root)
 
 
 def read(
     path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None
 ) -> Desired:
-    """Everything the source says. With `files` or `stdin` those join it, only their objects are acted on, and
-    nothing is removed; with a path inside the source only the objects under it are acted on."""
-    root, inside = _root(path)
-    settings, problems = _settings(root)
-    found: dict[str, bytes] = {}
-    complete, unsettled = not problems, bool(problems)
-    for relative in _walk(root):
-        try:
-            found[relative] = _manifest(root, relative)
-        except OSError as error:
-            problems.append(Problem(At(relative), "", f"can't be read: {error.strerror}", "INCORRECT_YAML"))
-            complete = False
-            continue
-        if not found[relative].strip():
-            problems.append(Problem(At(relative), "", _EMPTY, "INCORRECT_YAML"))
-            complete = False
-    joined = _joined(root, files, stdin)
-    found |= joined
-    if not found and not problems:
+    """Everything the source says, read once. With `files` or `stdin` those join it, only their objects are acted on,
+    and nothing is removed; with a path inside the source only the objects under it are acted on."""
+    return Source(path, variables).read(files, stdin)
+
+
+class Source:
+    """A source that is read again and again. `variables` go before those of lb.yaml.
+
+    Pages are kept by the file's path, and hold for one content of lb.yaml. One that looked at files to be mounted is
+    kept only while their digests stay the same.
+    """
+
+    def __init__(
+        self, path: Path, variables: Mapping[str, str] | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = path
+        self._variables = dict(variables or {})
+        self._seen = Seen(clock)
+        self._settings = _NO_SETTINGS
+        self._pages: dict[str, _Kept] = {}
+
+    def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
+        """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
+        with self._seen.cycle():
+            root, inside = _root(self.path)
+            settings = _settings(root, self._seen, self._settings)
+            kept = self._pages if settings.sha == self._settings.sha else {}
+            reading = _Reading(root, settings, self._variables, self._seen, kept)
+            found = reading.found()
+            joined = reading.joined(files, stdin)
+            pages = dict(found.pages)
+            found.pages |= joined
+            desired = _desired(root, found)
+        self._settings, self._pages = settings, pages
+        if joined:
+            return replace(desired, selected=_under(desired, set(joined)), additive=True)
+        return _selecting(desired, inside, found) if inside else desired
+
+
+class _Reading:
+    """One of them: pages are taken from `kept`, or made."""
+
+    def __init__(
+        self, root: Path, settings: _Settings, variables: Mapping[str, str], seen: Seen, kept: Mapping[str, _Kept]
+    ) -> None:
+        self.root, self.settings, self.variables, self.seen, self.kept = root, settings, variables, seen, kept
+        self.trees: Trees = functools.cache(functools.partial(_tree, root, seen))
+
+    def found(self) -> _Found:
+        found = _Found(self.settings, list(self.settings.problems))
+        for relative, entry in _walk(self.root):
+            try:
+                kept = found.pages[relative] = self._page(relative, entry)
+            except OSError as error:
+                message = f"can't be read: {error.strerror}"
+                found.problems.append(Problem(At(relative), "", message, "INCORRECT_YAML"))
+                continue
+            if kept.empty:
+                found.problems.append(Problem(At(relative), "", _EMPTY, "INCORRECT_YAML"))
+        return found
+
+    def _page(self, relative: str, entry: os.DirEntry[str]) -> _Kept:
+        """Raises OSError, also for a link that leads out of the root or to no regular file."""
+        kept = self.kept.get(relative)
+        status = _followed(self.root, entry) if entry.is_symlink() else entry.stat(follow_symlinks=False)
+        if kept and kept.holds(self.seen.unchanged(entry.path, status), self.trees):
+            return kept
+        content = _read(Path(entry.path))
+        sha = self.seen.keep(entry.path, status, content)
+        return kept if kept and kept.holds(sha, self.trees) else self._made(relative, content, sha)
+
+    def _made(self, file: str, content: bytes, sha: str) -> _Kept:
+        page = manifests.page(file, content, self.settings.value, self.variables, self.trees)
+        return _Kept(sha, page, not content.strip())
+
+    def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
+        contents: dict[str, bytes] = {}
+        for file in files:
+            real = file.resolve()
+            inside = real.is_relative_to(self.root)
+            try:
+                contents[real.relative_to(self.root).as_posix() if inside else str(real)] = _read(real)
+            except OSError as error:
+                raise SourceError(f"{file} can't be read: {error.strerror}") from error
+        if stdin is not None:
+            contents[STDIN] = stdin
+        return {f: self._made(f, content, hashlib.sha256(content).hexdigest()) for f, content in contents.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """lb.yaml as it was read; `sha` is of its content, "" where there is none."""
+
+    sha: str
+    value: manifests.Settings
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A page, and the hash of the content that it was made from."""
+
+    sha: str
+    page: manifests.Page
+    empty: bool
+
+    def holds(self, sha: str, trees: Trees) -> bool:
+        return self.sha == sha and all(trees(path) == answer for path, answer in self.page.looked.items())
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one reading found. `problems` are those of lb.yaml, and of files that say nothing; the pages hold others."""
+
+    settings: _Settings
+    problems: list[Problem]
+    pages: dict[str, _Kept] = field(default_factory=dict)  # by path relative to the root
+
+
+_NO_SETTINGS = _Settings("", manifests.Settings({}))
+
+
+def _desired(root: Path, found: _Found) -> Desired:
+    if not found.pages and not found.problems:
         raise SourceError(
             f"there are no manifests in {root}; nothing is changed", hint="is it mounted, is it the right folder?"
         )
-    desired = manifests.load(
-        found, source=settings.name or str(root), root=str(root), settings=settings, variables=variables,
-        trees=functools.partial(_tree, root),
-    )  # fmt: skip
-    if not desired.mentioned and not desired.problems and not problems:
+    settings = found.settings.value
+    pages = {file: kept.page for file, kept in found.pages.items()}
+    desired = manifests.assemble(pages, source=settings.name or str(root), root=str(root), settings=settings)
+    if not desired.mentioned and not desired.problems and not found.problems:
         raise SourceError(f"the manifests in {root} declare nothing; nothing is changed", hint="are they half-written?")
-    desired = replace(desired, problems=tuple(problems) + desired.problems, complete=complete and desired.complete)
-    if unsettled:  # whose objects these are, and with which values, is not known
+    if found.settings.problems:  # whose objects these are, and with which values, is not known
         desired = replace(desired, services={}, namespaces={})
-    if joined:
-        return replace(desired, selected=_under(desired, set(joined)), additive=True)
-    if inside:
-        if not any(f == inside or f.startswith(inside + "/") for f in found) and complete:
-            raise SourceError(f"there are no manifests in {root / inside}; nothing is changed")
-        return replace(
-            desired, selected=_under(desired, {f for f in found if f == inside or f.startswith(inside + "/")})
-        )
-    return desired
+    problems = (*found.problems, *desired.problems)
+    complete = desired.complete and not found.problems
+    return replace(desired, problems=problems, complete=complete, digest=_digest(found))
+
+
+def _digest(found: _Found) -> str:
+    """SHA-256 over lb.yaml, every manifest and everything that is mounted from the source. Neither times nor the
+    root's place count, and no variable from outside: it is stored and shown, so not even in the path of a bind."""
+    lines = [f"{SETTINGS}\0{found.settings.sha}"]
+    lines += [f"{problem.place}\0{problem.message}" for problem in found.problems]
+    for file, kept in found.pages.items():
+        mounted = "\0".join(digest or "unreadable" for digest, _ in kept.page.looked.values())
+        lines.append(f"{file}\0{kept.sha}\0{mounted}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _selecting(desired: Desired, inside: str, found: _Found) -> Desired:
+    """What lies under a path inside the source."""
+    files = {f for f in found.pages if f == inside or f.startswith(inside + "/")}
+    if not files and not found.problems:
+        raise SourceError(f"there are no manifests in {Path(desired.root) / inside}; nothing is changed")
+    return replace(desired, selected=_under(desired, files))
+
+
+def _under(desired: Desired, files: set[str]) -> frozenset[Ref]:
+    services = {ref for ref, service in desired.services.items() if service.place.file in files}
+    spaces = {ns.ref for ns in desired.namespaces.values() if ns.place.file in files}
+    return frozenset(services | spaces)
 
 
 def _root(path: Path) -> tuple[Path, str]:
@@ -94,58 +223,81 @@ def _root(path: Path) -> tuple[Path, str]:
         raise SourceError(f"{path} can't be read: {getattr(error, 'strerror', error)}; nothing is changed") from error
 
 
-def _settings(root: Path) -> tuple[manifests.Settings, list[Problem]]:
+def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:
+    """`before` is given back while lb.yaml holds the same."""
     file = root / SETTINGS
     if not file.exists():
-        return manifests.Settings({}), []
+        return _NO_SETTINGS
     try:
-        return manifests.settings(SETTINGS, _read(file))
+        status = file.stat()
+        sha = seen.unchanged(str(file), status)
+        if sha and sha == before.sha:
+            return before
+        content = _read(file)
     except OSError as error:
         raise SourceError(f"{file} can't be read: {error.strerror}; nothing is changed") from error
+    sha = seen.keep(str(file), status, content)
+    if sha == before.sha:
+        return before
+    value, problems = manifests.settings(SETTINGS, content)
+    return _Settings(sha, value, tuple(problems))
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Manifests, sorted: *.yaml and *.yml; no dotfiles, no lb.yaml, no editor leftovers, no folders, FIFOs or devices.
 
     A link that leads nowhere or outside is among them: what it declared is not removed, it can't be read."""
     count = 0
-
-    def unreadable(error: OSError) -> None:
-        raise SourceError(f"{error.filename} can't be read: {error.strerror}; nothing is changed") from error
-
-    for folder, folders, files in os.walk(root, onerror=unreadable):
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for file in sorted(files):
-            path = Path(folder, file)
-            relative = path.relative_to(root).as_posix()
-            if file.startswith(".") or not file.endswith((".yaml", ".yml")) or file == SETTINGS:
+    waiting = [""]
+    while waiting:
+        prefix = waiting.pop()
+        folders = []
+        for entry in _listed(root / prefix):
+            if entry.name.startswith("."):
                 continue
-            if not path.is_symlink() and not stat.S_ISREG(_mode(path)):
-                continue
-            count += 1
-            if count > MAX_FILES:
-                raise SourceError(f"more than {MAX_FILES} manifests in {root}; nothing is changed")
-            yield relative
+            if _is_dir(entry):
+                folders += [] if entry.is_symlink() else [f"{prefix}{entry.name}/"]
+            elif _is_manifest(entry):
+                count += 1
+                if count > MAX_FILES:
+                    raise SourceError(f"more than {MAX_FILES} manifests in {root}; nothing is changed")
+                yield prefix + entry.name, entry
+        waiting += reversed(folders)
 
 
-def _mode(path: Path) -> int:
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        return path.stat().st_mode
-    except OSError:  # gone since the listing
-        return 0
+        with os.scandir(str(folder)) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(f"{folder} can't be read: {error.strerror}; nothing is changed") from error
 
 
-def _manifest(root: Path, relative: str) -> bytes:
-    """Its content. Raises OSError, also for a link that leads out of the root or to no regular file."""
+def _is_dir(entry: os.DirEntry[str]) -> bool:
     try:
-        real = (root / relative).resolve(strict=True)
+        return entry.is_dir()
+    except OSError:  # a link whose target can't be looked at
+        return False
+
+
+def _is_manifest(entry: os.DirEntry[str]) -> bool:
+    if not entry.name.endswith((".yaml", ".yml")) or entry.name == SETTINGS:
+        return False
+    return entry.is_symlink() or entry.is_file(follow_symlinks=False)
+
+
+def _followed(root: Path, entry: os.DirEntry[str]) -> os.stat_result:
+    """The status of what a link leads to."""
+    try:
+        real = Path(entry.path).resolve(strict=True)
     except RuntimeError as error:  # a loop of links, until Python 3.12
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
     if not real.is_relative_to(root):
         raise OSError(errno.EXDEV, "the link leads outside the source; copy the file into it")
-    if not real.is_file():
+    status = real.stat()
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "the link leads to no regular file; remove it")
-    return _read(real)
+    return status
 
 
 def _read(path: Path) -> bytes:
@@ -154,27 +306,9 @@ def _read(path: Path) -> bytes:
         return handle.read(manifests.MAX_BYTES + 1)
 
 
-def _joined(root: Path, files: Sequence[Path], stdin: bytes | None) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for file in files:
-        real = file.resolve()
-        try:
-            content = _read(real)
-        except OSError as error:
-            raise SourceError(f"{file} can't be read: {error.strerror}") from error
-        found[real.relative_to(root).as_posix() if real.is_relative_to(root) else str(real)] = content
-    return found if stdin is None else {**found, STDIN: stdin}
-
-
-def _under(desired: Desired, files: set[str]) -> frozenset[Ref]:
-    services = {ref for ref, service in desired.services.items() if service.place.file in files}
-    spaces = {ns.ref for ns in desired.namespaces.values() if ns.place.file in files}
-    return frozenset(services | spaces)
-
-
-def _tree(root: Path, relative: str) -> tuple[str, str]:
+def _tree(root: Path, seen: Seen, relative: str) -> tuple[str, str]:
     try:
-        return snapshots.digest(snapshots.content(root, relative)), ""
+        return snapshots.digest_now(root, relative, seen), ""
     except SourceError as error:
         return "", f"{relative} {error.message}"
     except OSError as error:

@@ -48,6 +48,8 @@ def of(service: RecordedService, observed: Observed) -> Status:
         errored=sum(1 for c in live if _errored(c)),
     )
     word, why = _word(service, wanted, counters, live)
+    if service.note:
+        word, why = ("warning" if word == "started" else word), f"{why}; {service.note}" if why else service.note
     return Status(word, why, wanted, counters, live)
 
 

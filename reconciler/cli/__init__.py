@@ -13,7 +13,20 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, describe, doctor, history, looking, manifests, state, status, volume
+from . import (
+    activity,
+    applying,
+    completion,
+    describe,
+    doctor,
+    history,
+    looking,
+    manifests,
+    running,
+    state,
+    status,
+    volume,
+)
 from .options import say
 
 EXAMPLES = """
@@ -41,6 +54,7 @@ lb.add_command(manifests.schema)
 lb.add_command(applying.plan)
 lb.add_command(applying.apply)
 lb.add_command(applying.down)
+lb.add_command(running.daemon)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
 lb.add_command(status.status)

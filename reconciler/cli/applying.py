@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from .. import marker, reconcile, render
+from .. import handover, marker, reconcile, render
 from .. import plan as plans
 from .. import source as sources
 from ..apply import Tools
-from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, worst
+from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, RefusedError, worst
 from ..model import Desired, Plan
 from . import doors
 from .options import (
@@ -21,7 +21,6 @@ from .options import (
     echo_json,
     interactive,
     output_option,
-    problem_codes,
     read_source,
     say,
     source_options,
@@ -29,6 +28,8 @@ from .options import (
     state_option,
 )
 from .progress import Progress, progress
+
+BESIDE_A_DAEMON = 60.0  # seconds that an apply of another source waits for a daemon's actions to end
 
 yes_option = click.option("--yes", is_flag=True, help="Answer the ordinary questions with yes.")
 timeout_option = click.option("--timeout", type=float, metavar="SECONDS", help="Stop after this time.")
@@ -52,7 +53,7 @@ def plan(
         decided = reconcile.preview(desired, store, runtime, plans.Answers(adopt=adopt))
     _show(decided, output)
     changes = [EXIT_CHANGES] if detailed_exitcode and decided.changes else []
-    return worst([*_plan_codes(decided), *changes])
+    return worst([*reconcile.codes(decided), *changes])
 
 
 @click.command(
@@ -80,9 +81,20 @@ def apply(
         with doors.reading(state_dir(state)) as (store, runtime):
             decided = reconcile.preview(desired, store, runtime, answers)
         _show(decided, output)
-        return worst(_plan_codes(decided))
+        return worst(reconcile.codes(decided))
+    patience = 0.0
+    if handover.listens(state_dir(state)):
+        try:
+            return _hand_over(desired, answers, state_dir(state), output, yes=yes)
+        except handover.AnotherSource as error:
+            say(f"{error.message}; waiting until nothing of it is under way")
+            patience = timeout or BESIDE_A_DAEMON
     with (
-        doors.changing(state_dir(state), adopt=adopt, remote=remote_engine) as (store, runtime, lock),
+        doors.changing(state_dir(state), adopt=adopt, remote=remote_engine, patience=patience) as (
+            store,
+            runtime,
+            lock,
+        ),
         doors.stopping(timeout) as cancel,
         progress(output == "text") as reporter,
     ):
@@ -105,6 +117,11 @@ def apply(
 def down(path: Path, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
     """Remove every service and namespace of a source. Volumes stay."""
     desired = Desired(sources.name(path), str(path))
+    if handover.listens(state_dir(state)):
+        raise RefusedError(
+            "a daemon keeps this state's source running and would bring all of it back",
+            hint="stop `lb daemon` first, or remove the manifests and let it remove what they declared",
+        )
     with (
         doors.changing(state_dir(state), adopt=False, remote=remote_engine) as (store, runtime, lock),
         doors.stopping(timeout) as cancel,
@@ -126,26 +143,45 @@ def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: s
     marker.release(tools.runtime, tools.store)
     reporter.close()
     if output == "json":
-        echo_json({**render.plan_json(cycle.plan), "outcomes": [render.outcome_json(o) for o in cycle.outcomes]})
+        echo_json(render.cycle_json(cycle))
     else:
-        for problem in cycle.plan.problems:
-            say(str(problem))
-        for guard in cycle.plan.guards:
-            say(guard.message)
-        click.echo(render.outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes")
+        _print(render.cycle_text(cycle), render.held_back(cycle.plan))
     codes = [outcome.code for outcome in cycle.outcomes]
     if isinstance(tools.cancel, doors.Stop) and tools.cancel.timed_out:
         say(f"the time limit of {tools.cancel.limit:g} s is up; the next apply carries on")
         codes = [EXIT_FAILED if code == EXIT_INTERRUPTED else code for code in codes] + [EXIT_FAILED]
     elif tools.cancel.is_set():
         codes.append(EXIT_INTERRUPTED)
-    return worst([*_plan_codes(cycle.plan), *codes])
+    return worst([*reconcile.codes(cycle.plan), *codes])
 
 
-def _plan_codes(decided: Plan) -> list[int]:
-    codes = problem_codes(decided.problems)
-    codes += [EXIT_REFUSED] if any(g.kind != "incomplete" for g in decided.guards) else []
-    return codes + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+def _hand_over(desired: Desired, answers: plans.Answers, state: Path, output: str, *, yes: bool) -> int:
+    """Lets the daemon do it. Raises handover.AnotherSource when that is none of its business."""
+    if desired.additive:
+        raise RefusedError(
+            "a daemon keeps the source as its files say and would take this back",
+            hint="put the manifest into the source, or stop `lb daemon`",
+        )
+    request = handover.Request(desired.source, desired.root, handover.meaning(desired))
+    with progress(output == "text") as reporter:
+        handover.check(state, request)
+        with doors.reading(state) as (store, runtime):
+            decided = reconcile.preview(desired, store, runtime, answers)
+        answers = _ask(decided, answers, output, yes=yes)
+        request = replace(request, adopt=answers.adopt, confirm=answers.confirm, no_wait=answers.no_wait)
+        reply = handover.offer(state, request, reporter.report)
+    if output == "json":
+        echo_json(reply.value)
+    else:
+        already = bool(plans.allowed(decided).actions) and not reply.value["outcomes"]
+        _print("the daemon has done it already" if already else reply.text, reply.held_back)
+    return reply.code
+
+
+def _print(text: str, held_back: Sequence[str]) -> None:
+    for line in held_back:
+        say(line)
+    click.echo(text)
 
 
 def _show(decided: Plan, output: str) -> None:

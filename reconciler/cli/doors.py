@@ -15,7 +15,7 @@ from .. import clock, marker
 from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
 from ..lock import Lock
 from ..lock import key as lock_key
-from ..model import Observed
+from ..model import EngineInfo, Observed
 from ..runtime import Runtime
 from ..store import Store
 from .options import say
@@ -73,8 +73,9 @@ def glance(state: Path) -> Observed | EngineUnreachable:
 
 
 @contextlib.contextmanager
-def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store, Runtime, Lock]]:
-    """State, engine and the lock. Raises RefusedError where another state manages this engine."""
+def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
+    """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
+    manages this engine."""
     runtime = engine(state)
     info = runtime.info()
     if not info.local and not remote:
@@ -82,15 +83,19 @@ def changing(state: Path, *, adopt: bool, remote: bool) -> Iterator[tuple[Store,
             f"the engine at {info.endpoint} is not on this host, where the lock would not reach it",
             hint="run lb there, or add --remote-engine when nobody else does",
         )
-    with Lock.acquire(lock_key(info), " ".join(["lb", *sys.argv[1:]])) as lock:
+    with engine_lock(info, patience) as lock:
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
-            store.bind_engine(info)
             yield store, runtime, lock
         finally:
             store.close()
             runtime.close()
+
+
+def engine_lock(info: EngineInfo, patience: float = 0.0) -> Lock:
+    """Raises LockedError when another process holds it for longer than `patience` seconds."""
+    return Lock.acquire(lock_key(info), " ".join(["lb", *sys.argv[1:]]), wait=patience)
 
 
 class Stop(Event):

@@ -11,7 +11,8 @@ import click
 from .. import render
 from .. import schema as schemas
 from ..errors import worst
-from .options import debug_option, echo_json, output_option, problem_codes, read_source, say, source_options
+from ..reconcile import problem_codes
+from .options import debug_option, echo_json, output_option, read_source, say, source_options
 
 
 @click.command(epilog="\b\nExamples:\n  lb validate examples/quickstart\n  lb validate -o json .")

@@ -12,9 +12,8 @@ from typing import Any
 import click
 
 from .. import source as sources
-from ..errors import EXIT_INVALID, EXIT_REFUSED, UsageError
-from ..model import Desired, Problem, Ref
-from ..model.desired import POLICY_DENIED
+from ..errors import UsageError
+from ..model import Desired, Ref
 
 Command = Callable[..., Any]
 
@@ -64,11 +63,6 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write --set NAME=VALUE")
         found[name] = value
     return found
-
-
-def problem_codes(problems: Sequence[Problem]) -> list[int]:
-    """What only a host's policy could allow is refused; anything else that is wrong is invalid."""
-    return [EXIT_REFUSED if problem.code == POLICY_DENIED else EXIT_INVALID for problem in problems]
 
 
 def service_ref(name: str, namespace: str | None) -> Ref:

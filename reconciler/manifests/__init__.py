@@ -2,22 +2,26 @@
 
 In: the content of every manifest of a source. Out: what can be acted on, and every problem with its place. One bad
 object never stops the others: it is left out, and stays among the mentioned, so that nobody takes it for removed.
+
+`page` is what one file says, and needs no other file; `assemble` puts pages together and looks over all objects. A page
+may be kept and assembled again until something changes that it was made from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import schema
-from ..model import DeleteBudget, Desired, Namespace, Problem, Ref, Service
+from ..model import DeleteBudget, Desired, Namespace, Place, Problem, Ref, Service
 from ..model.desired import POLICY_DENIED
 from . import checks, foreign, normalise
 from .normalise import Trees
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
 
-__all__ = ["MAX_BYTES", "Settings", "Trees", "load", "settings", "write"]
+__all__ = ["MAX_BYTES", "Page", "Settings", "Trees", "assemble", "load", "page", "settings", "write"]
 _CODES = {"meta.name": "BAD_PARAMETER_NAME", "meta.namespace": "BAD_PARAMETER_NAMESPACE"}
 _NAMES = {"env", "labels", "depends_on"}  # maps whose keys are the author's
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
@@ -54,6 +58,28 @@ def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
     return Settings(sound), found
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one document says. `object` is None where it has a problem, `ref` where not even that can be told."""
+
+    ref: Ref | None
+    named_at: Place
+    object: Namespace | Service | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one file says. `looked` has each path of the source that was looked at, and what was found there.
+
+    It stays true while the file's content, lb.yaml, the variables and what is found at those paths stay the same."""
+
+    statements: tuple[Statement, ...]
+    problems: tuple[Problem, ...]
+    complete: bool
+    looked: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
 def load(
     files: Mapping[str, bytes],
     *,
@@ -64,37 +90,74 @@ def load(
     trees: Trees,
 ) -> Desired:
     """`files` maps paths relative to the source to content; `variables` go before those of lb.yaml."""
-    reader = _Reader(settings, {**settings.variables, **variables}, trees)
-    for file in sorted(files):
-        reader.file(file, files[file])
-    reader.check()
+    pages = {file: page(file, text, settings, variables, trees) for file, text in files.items()}
+    return assemble(pages, source=source, root=root, settings=settings)
+
+
+def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, str], trees: Trees) -> Page:
+    """`file` is the path relative to the source; `variables` go before those of lb.yaml."""
+    looked: dict[str, tuple[str, str]] = {}
+
+    def look(path: str) -> tuple[str, str]:
+        looked[path] = trees(path)
+        return looked[path]
+
+    documents, problems = read(file, content)
+    reader = _Reader(settings, {**settings.variables, **variables}, look)
+    statements = tuple(reader.document(document) for document in documents)
+    return Page(statements, tuple(problems), reader.complete and not problems, looked)
+
+
+def assemble(pages: Mapping[str, Page], *, source: str, root: str, settings: Settings) -> Desired:
+    """Everything that the files of a source say together; `pages` by path relative to the source."""
+    whole = _Whole()
+    for file in sorted(pages):
+        whole.add(pages[file])
+    whole.check()
     return Desired(
         source=source,
         root=root,
-        namespaces=reader.namespaces,
-        services=reader.services,
-        problems=tuple(sorted(reader.problems, key=lambda p: p.place)),
-        mentioned=frozenset(reader.mentioned),
-        complete=reader.complete,
+        namespaces=whole.namespaces,
+        services=whole.services,
+        problems=tuple(sorted(whole.problems, key=lambda p: p.place)),
+        mentioned=frozenset(whole.mentioned),
+        complete=whole.complete,
         budget=settings.budget,
     )
 
 
-class _Reader:
-    def __init__(self, settings: Settings, variables: Mapping[str, str], trees: Trees) -> None:
-        self.settings, self.variables, self.trees = settings, variables, trees
+class _Whole:
+    """What can only be seen over all objects: of two with one name neither counts, and what `checks` finds."""
+
+    def __init__(self) -> None:
         self.namespaces: dict[str, Namespace] = {}
         self.services: dict[Ref, Service] = {}
         self.problems: list[Problem] = []
-        self.mentioned: dict[Ref, Any] = {}  # → the place of its name
+        self.mentioned: dict[Ref, Place] = {}
         self.complete = True
 
-    def file(self, file: str, content: bytes) -> None:
-        documents, problems = read(file, content)
-        self.problems += problems
-        self.complete &= not problems
-        for document in documents:
-            self._document(document)
+    def add(self, page: Page) -> None:
+        self.problems += page.problems
+        self.complete &= page.complete
+        for statement in page.statements:
+            self.problems += statement.problems
+            ref, said = statement.ref, statement.object
+            if ref and ref in self.mentioned:
+                self._twice(ref, statement.named_at)
+                continue
+            if ref:
+                self.mentioned[ref] = statement.named_at
+            if isinstance(said, Namespace):
+                self.namespaces[said.ref.namespace] = said
+            elif said:
+                self.services[said.ref] = said
+
+    def _twice(self, ref: Ref, place: Place) -> None:
+        message = f"{ref.kind} {ref} is declared twice (first at {self.mentioned[ref]}); remove one or rename it"
+        self.problems.append(Problem(place, "meta.name", message, "NAME_NOT_UNIQUE", ref))
+        self.services.pop(ref, None)
+        if not ref.name:
+            self.namespaces.pop(ref.namespace, None)
 
     def check(self) -> None:
         declared = [ref.namespace for ref in self.mentioned if not ref.name]
@@ -108,7 +171,15 @@ class _Reader:
             del self.services[ref]  # its namespace has a problem of its own
         self.problems += found
 
-    def _document(self, document: Document) -> None:
+
+class _Reader:
+    """Of one file."""
+
+    def __init__(self, settings: Settings, variables: Mapping[str, str], trees: Trees) -> None:
+        self.settings, self.variables, self.trees = settings, variables, trees
+        self.complete = True
+
+    def document(self, document: Document) -> Statement:
         document.value = _set_only(document.value)
         value, complaints = resolve(document, self.variables)
         unresolved = {path for path, _ in complaints}
@@ -123,31 +194,18 @@ class _Reader:
             message = "is missing; write namespace: NAME, or give lb.yaml a namespace: for all"
             found.append(Problem(document.at(("meta",)), "meta.namespace", message, "BAD_PARAMETER_NAMESPACE"))
             ref = None
-        if any(problem.path in _CODES for problem in found):
+        if ref is None or any(problem.path in _CODES for problem in found):
             self.complete = False  # it may be one that we know, misspelt
-        if ref and ref in self.mentioned:
-            first = self.mentioned[ref]
-            message = f"{ref.kind} {ref} is declared twice (first at {first}); remove one or rename it"
-            found.append(Problem(document.at(("meta", "name")), "meta.name", message, "NAME_NOT_UNIQUE", ref))
-            self.services.pop(ref, None)
-            if not ref.name:
-                self.namespaces.pop(ref.namespace, None)
-        elif ref:
-            self.mentioned[ref] = document.at(("meta", "name"))
-        if ref is None:
-            self.complete = False
+        said: Namespace | Service | None = None
         if not found and ref:
-            found = self._object(document, value, ref)
-        self.problems += found
+            said, found = self._object(document, value, ref)
+        return Statement(ref, document.at(("meta", "name")), said, tuple(found))
 
-    def _object(self, document: Document, value: Any, ref: Ref) -> list[Problem]:
+    def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
         if not ref.name:
-            self.namespaces[ref.namespace] = normalise.namespace(document, value)
-            return []
+            return normalise.namespace(document, value), []
         service, complaints = normalise.service(document, value, ref, self.trees)
-        if service:
-            self.services[ref] = service
-        return [_complain(document, path, text, ref) for path, text in complaints]
+        return service, [_complain(document, path, text, ref) for path, text in complaints]
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""

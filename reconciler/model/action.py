@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .desired import Namespace, Place, Problem, Ref, Service
+from .desired import Dependency, Namespace, Place, Problem, Ref, Service
 from .observed import Container, Volume
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 
@@ -44,8 +44,8 @@ class Replica:
 class Action:
     """One object, one verb, and every fact needed to carry it out without asking again.
 
-    `after` are the objects whose actions must have succeeded before this one may start. `replaces` says that the
-    running replicas belong to another generation than `service`; `resizes` that live ones are to be updated in
+    `after` are the objects whose actions must have succeeded before this one may start, `needs` the services that
+    must be in the state that their condition asks for. `resizes` says that live replicas are to be updated in
     place; `base` is the generation (see Revision.base) that a replica must have to be kept, "" when none may be.
     """
 
@@ -55,6 +55,7 @@ class Action:
     causes: tuple[Cause, ...] = ()
     impact: Impact = "none"
     after: tuple[Ref, ...] = ()
+    needs: tuple[Dependency, ...] = ()
     service: Service | None = None
     namespace: Namespace | None = None
     recorded: RecordedService | None = None

@@ -192,6 +192,7 @@ class Desired:
     understood far enough to know which objects it declares: then nothing may be removed.
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
+    `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     """
 
     source: str
@@ -204,3 +205,4 @@ class Desired:
     budget: DeleteBudget = DeleteBudget()
     selected: frozenset[Ref] | None = None
     additive: bool = False
+    digest: str = ""

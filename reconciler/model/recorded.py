@@ -90,6 +90,7 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    note: str = ""  # why it is held back, until that is mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,10 @@ class RecordedVolume:
 
 @dataclass(frozen=True, slots=True)
 class OpenIntent:
-    """A step that was begun and whose outcome is not known: the process died in between."""
+    """A step that was begun and whose outcome is not known: the process died in between.
+
+    `stale`: begun so long ago that the engine can't be about to carry it out any more.
+    """
 
     nonce: str
     step: str  # the step's verb: create, start, network, volume, ...
@@ -112,6 +116,7 @@ class OpenIntent:
     attempt: int
     revision: str
     target: str  # the id or name that it was about
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,7 @@ class Recorded:
     held_services: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services it had ten minutes ago (budget's base)
+    notes: Mapping[Ref, str] = field(default_factory=dict)  # of all objects, and of a source as a whole (Ref(""))
 
 
 @dataclass(frozen=True, slots=True)

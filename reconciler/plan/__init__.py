@@ -17,13 +17,15 @@ from . import guards, namespaces, removals, services
 class Answers:
     """What the person has already answered: adoption, and the hash of a list of removals.
 
-    `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason.
+    `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason; `busy` are
+    objects with an action still under way, which are left alone.
     """
 
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
     not_in_place: Mapping[Ref, str] = field(default_factory=dict)
+    busy: frozenset[Ref] = frozenset()
 
 
 def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers | None = None) -> Plan:
@@ -34,13 +36,15 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     strangers = _strangers(recorded, observed)
     for name in sorted(owned.namespaces):
         namespace = owned.namespaces[name]
+        if namespace.ref in answers.busy:
+            continue
         if _selected(owned, namespace.ref) or _holds_selected(owned, name):
             action, guard = namespaces.decide(namespace, recorded, observed, answers.adopt)
             actions += [action] if action else []
             found += [guard] if guard else []
     blocked = {ref for guard in found for ref in guard.refs}
     for ref in services.in_order(owned.services):
-        if not _selected(owned, ref):
+        if ref in answers.busy or not _selected(owned, ref):
             continue
         decided = services.decide(
             services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ())),
@@ -51,15 +55,22 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(decided.action, unattended=answers.no_wait))
     gone = removals.decide(owned, recorded, observed)
-    found += guards.for_removals(owned, recorded, gone, problems, answers.confirm)
+    begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
+    gone = [action for action in gone if action not in begun]
+    found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
     return Plan(
         source=desired.source,
-        actions=tuple(services.link(actions) + gone),
+        actions=tuple(services.link(actions, answers.busy) + gone),
         problems=problems,
         guards=tuple(found),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
     )
+
+
+def _inside(removal: Action) -> tuple[Ref, ...]:
+    """The services that have to go before a namespace can."""
+    return () if removal.ref.name else removal.after
 
 
 def allowed(plan: Plan) -> Plan:

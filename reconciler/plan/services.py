@@ -5,7 +5,7 @@ Only here is a change given its class: record, scale, in place, replace. Everyth
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .. import drift, fingerprint, rollout
@@ -84,7 +84,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
         return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
-    return Decision(_change(base, known, known.current, refused))
+    return Decision(_change(base, look, known, refused))
 
 
 def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
@@ -126,15 +126,16 @@ def in_order(services: Mapping[Ref, Service]) -> list[Ref]:
     return list(done)
 
 
-def link(actions: Sequence[Action]) -> list[Action]:
-    """Each action with the actions that must succeed before it: its namespace's, and its dependencies'."""
-    active = {a.ref for a in actions if a.verb != "record"}
+def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
+    """Each action with what must come before it: its namespace's action, and where new replicas are made, what the
+    service depends on. Healing does not wait: what ran once may run again."""
+    active = {a.ref for a in actions} | set(busy)
     linked: list[Action] = []
     for action in actions:
-        needs = {Ref(action.ref.namespace)} if action.ref.name else set()
-        if action.service and action.verb not in ("record", "adopt"):
-            needs |= {d.ref for d in action.service.spec.depends_on}
-        linked.append(replace(action, after=tuple(sorted(needs & active))))
+        namespace = Ref(action.ref.namespace)
+        after = (namespace,) if action.ref.name and namespace in active else ()
+        makes = action.service if action.verb in ("create", "replace", "scale") else None
+        linked.append(replace(action, after=after, needs=makes.spec.depends_on if makes else ()))
     return linked
 
 
@@ -192,15 +193,17 @@ def _resumed(known: RecordedService | None, service: Service, base: Action) -> s
     return ""
 
 
-def _change(base: Action, known: RecordedService, current: Revision, refused: str) -> Action | None:
-    service = base.service
-    if service is None:
-        raise ValueError("a change without a service")
+def _change(base: Action, look: Look, known: RecordedService, refused: str) -> Action | None:
+    service, current = look.service, known.current
+    if current is None:
+        raise ValueError("a change of what is not there")
     change = _author(service, current, base.image_id, refused)
     if change.replace:
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
         return replace(base, verb="replace", causes=change.causes, impact=impact, base=_resumed(known, service, base))
     base = replace(base, base=current.base, fingerprint=current.fingerprint)
+    if current.image_id in look.observed.images.values():  # its replicas stay alike, wherever the tag points now
+        base = replace(base, image_id=current.image_id)
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..reconcile import Cycle
 from ..status import Status
 
 VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
@@ -86,6 +87,20 @@ def outcomes_text(outcomes: Sequence[Outcome]) -> str:
     counts = Counter(outcome.result for outcome in outcomes)
     lines.append(", ".join(f"{count} {result}" for result, count in counts.items()))
     return "\n".join(lines)
+
+
+def cycle_json(cycle: Cycle) -> dict[str, Any]:
+    """The plan and what came of it."""
+    return {**plan_json(cycle.plan), "outcomes": [outcome_json(outcome) for outcome in cycle.outcomes]}
+
+
+def cycle_text(cycle: Cycle) -> str:
+    return outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes"
+
+
+def held_back(plan: Plan) -> list[str]:
+    """A line for each problem and guard."""
+    return [*map(str, plan.problems), *(guard.message for guard in plan.guards)]
 
 
 def namespaces_table(rows: Sequence[tuple[RecordedNamespace, Sequence[Status]]], wide: bool) -> Table:

@@ -28,7 +28,10 @@ class Calls(Protocol):
         """Volume → names of all containers that mount it."""
 
     def images(self) -> dict[str, str]:
-        """Full reference → image id."""
+        """Full reference → image id, of every image; one without a name stands under its id."""
+
+    def image(self, reference: str) -> str:
+        """The id of the image that a reference names now, "" when there is none."""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None: ...
     def create(self, name: str, body: Mapping[str, Any]) -> str:
@@ -51,6 +54,9 @@ class Calls(Protocol):
     def remove_volume(self, name: str) -> None: ...
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""
+
+    def changes(self) -> Iterator[None]:
+        """See `reconciler.runtime.Runtime.changes`."""
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool

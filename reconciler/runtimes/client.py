@@ -28,6 +28,14 @@ from . import ports, translate
 
 READ_TIMEOUT = 60  # seconds; stop, pull and logs have limits of their own
 INSPECTORS = 8
+# What may concern us. Healthchecks alone would wake us several times a second ("exec_start" and so on).
+_EVENTS = {
+    "type": ["container", "network", "volume", "image"],
+    "event": [
+        "create", "destroy", "start", "die", "stop", "kill", "oom", "pause", "unpause", "rename", "update",
+        "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
+    ],
+}  # fmt: skip
 DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
@@ -75,6 +83,19 @@ class _Api(docker.APIClient):
         url = self._raw._url("/containers/{0}/stop", container)
         response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
         self._raw._raise_for_status(response)
+
+    def event_stream(self, filters: Mapping[str, Any]) -> Iterator[bytes]:
+        """Something whenever an event came; the first once the engine listens. An idle stream has no time-out."""
+        url = self._raw._url("/events")
+        params = {"filters": json.dumps(filters)}
+        with self._raw._get(url, params=params, stream=True, timeout=(READ_TIMEOUT, None)) as response:
+            self._raw._raise_for_status(response)
+            yield b""
+            yield from response.iter_content(None)
+
+    def image_raw(self, reference: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._raw.inspect_image(reference)
+        return found
 
     def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
         return str(self._raw.create_container_from_config(dict(body), name)["Id"])
@@ -160,12 +181,19 @@ class DockerCalls:
     def images(self) -> dict[str, str]:
         with _translated("images"):
             rows = self._api.images()
-        return {
-            translate.full_reference(name): row["Id"]
-            for row in rows
-            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]
-            if not name.startswith("<none>")
-        }
+        found = {row["Id"]: row["Id"] for row in rows}
+        for row in rows:
+            for name in [*(row.get("RepoTags") or []), *(row.get("RepoDigests") or [])]:
+                if not name.startswith("<none>"):
+                    found[translate.full_reference(name)] = row["Id"]
+        return found
+
+    def image(self, reference: str) -> str:
+        try:
+            with _translated(f"image {reference}"):
+                return str(self._api.image_raw(reference)["Id"])
+        except errors.NotFound:
+            return ""
 
     def pull(self, image: str, report: Callable[[str], None]) -> None:
         name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
@@ -250,6 +278,12 @@ class DockerCalls:
 
     def taken_subnets(self) -> list[str]:
         return ports.host_subnets(Path("/proc/net/route"), Path("/etc/resolv.conf"))
+
+    def changes(self) -> Iterator[None]:
+        with _translated("events"):
+            for _ in self._api.event_stream(_EVENTS):
+                yield None
+        raise errors.EngineUnreachable("the engine's events ended")
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool

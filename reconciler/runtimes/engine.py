@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
-from ..model import Action, EngineInfo, Observed, Outcome, Volume
-from ..runtime import MARKER, Journal, Report
-from . import performer
+from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Volume
+from ..runtime import MARKER, Journal, Progress, Report
+from . import gate, performer
 from .calls import Calls
 from .work import Shared
 
@@ -57,6 +57,13 @@ class Engine:
 
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)
+
+    def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
+        report(Progress(ref, f"waiting for {dependency.ref}", dependency.condition))
+        gate.dependency(self._calls, dependency, containers, cancel)
+
+    def changes(self) -> Iterator[None]:
+        return self._calls.changes()
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool

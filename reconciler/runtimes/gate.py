@@ -1,4 +1,4 @@
-"""The health gate: when is a replica ready, and when is it hopeless?
+"""The health gate: when is a replica ready, and when is it hopeless? And when is a dependency as it is asked for?
 
 Healthy by its healthcheck; without one, running with no restart for `min_ready`; with restart "no", ended with 0.
 Hopeless: unhealthy, ended otherwise, or restarted three times. Else NotReady when the time is up.
@@ -7,16 +7,20 @@ Hopeless: unhealthy, ended otherwise, or restarted three times. Else NotReady wh
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from ..clock import seconds
 from ..drift import completed
-from ..errors import InterruptedByUser, NotReady
-from ..model import Container, Spec
+from ..errors import InterruptedByUser, NotFound, NotReady
+from ..model import Container, Dependency, Spec
+from ..model.desired import Condition
 from .calls import Calls
 
 SECOND = 1_000_000_000
 CRASHES = 3
+DEPENDENCY_PATIENCE = 60.0  # seconds
 LOG_LINES = 20
 
 
@@ -49,26 +53,81 @@ def _timeout(spec: Spec) -> float:
 
 def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str) -> None:
     """Returns when the replica is ready. Raises NotReady with its last log lines, or InterruptedByUser."""
-    deadline = time.monotonic() + limits.timeout
     checked = calls.has_healthcheck(container)
-    stable_since, restarts, pause = time.monotonic(), 0, 0.02
+    begun, first, pause = time.monotonic(), None, 0.02
     while True:
         seen = calls.inspect(container)
-        now = time.monotonic()
+        age = _age(seen)
+        if first is None and seen.state == "running":
+            first = age  # what it had run already: a wait that was cut off goes on, it does not begin anew
         if completed(seen) or (checked and seen.state == "running" and seen.health == "healthy"):
             return
-        if seen.restarts != restarts or seen.state != "running":
-            stable_since, restarts = now, seen.restarts
-        elif not checked and now - stable_since >= limits.min_ready:
+        if not checked and seen.state == "running" and age >= limits.min_ready:
             return
         reason = _hopeless(seen)
-        if not reason and now >= deadline:
+        if not reason and time.monotonic() - begun + (first or 0.0) >= limits.timeout:
             reason = f"not ready within {limits.timeout:g} s ({seen.state}, health {seen.health})"
         if reason:
             raise NotReady(f"{name} {reason}", logs=_last_lines(calls, container))
         if cancel.wait(pause):
             raise InterruptedByUser(f"{name}: interrupted while waiting; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
+
+
+def _age(seen: Container) -> float:
+    """Seconds since it was started last, by the engine's clock, which is this host's; 0 before."""
+    return max(0.0, time.time() - seconds(seen.started)) if seen.started else 0.0
+
+
+def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event) -> None:
+    """Returns when one replica runs ("started"), is ready ("healthy"), or all of them ended with 0 ("completed").
+
+    Raises NotReady when that can't come any more, or does not come within a minute; InterruptedByUser.
+    A job that still runs is waited for as long as it takes.
+    """
+    deadline, pause = time.monotonic() + DEPENDENCY_PATIENCE, 0.02
+    while True:
+        seen = [found for container in containers if (found := _inspected(calls, container))]
+        if _meets(wanted.condition, seen):
+            return
+        why = _never(wanted, seen)
+        runs = wanted.condition == "completed" and any(c.state == "running" for c in seen)
+        if not why and not runs and time.monotonic() >= deadline:
+            why = f"waits for {wanted.ref}, which is not {wanted.condition}"
+        if why:
+            raise NotReady(why)
+        if cancel.wait(pause):
+            raise InterruptedByUser(f"interrupted while waiting for {wanted.ref}; the next apply carries on")
+        pause = min(pause * 1.5, 0.25)
+
+
+def _inspected(calls: Calls, container: str) -> Container | None:
+    try:
+        return calls.inspect(container)
+    except NotFound:
+        return None
+
+
+def _meets(condition: Condition, seen: Sequence[Container]) -> bool:
+    if condition == "completed":
+        return bool(seen) and all(completed(c) for c in seen)
+    if condition == "healthy":
+        return any(completed(c) or (c.state == "running" and c.health in ("none", "healthy")) for c in seen)
+    return any(completed(c) or c.state == "running" for c in seen)
+
+
+def _never(wanted: Dependency, seen: Sequence[Container]) -> str:
+    if not seen:
+        return f"waits for {wanted.ref}, which has no replica"
+    if wanted.condition == "completed":
+        bad = next((c for c in seen if c.state in ("exited", "dead") and not completed(c)), None)
+        if bad:
+            return f"waits for {wanted.ref}, which ended with exit {bad.exit_code}"
+        if any(c.state == "running" and c.restart_policy in ("always", "unless-stopped") for c in seen):
+            return f'waits for {wanted.ref} to complete, which its restart policy prevents; write restart: "no" there'
+    elif all(c.state in ("exited", "dead") for c in seen):
+        return f"waits for {wanted.ref}, which does not run"
+    return ""
 
 
 def _hopeless(seen: Container) -> str:

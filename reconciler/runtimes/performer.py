@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Event, Lock
 from typing import Literal
 
 from .. import rollout
@@ -75,6 +75,9 @@ class _Run:
     def __init__(self, work: Work) -> None:
         self.work, self.calls, self.action, self.journal = work, work.calls, work.action, work.journal
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
+        self.image = ""  # id of the image that they are made from
+        self.unstarted = 0  # replicas of a new service that have not been started yet
+        self.lock = Lock()
 
     def all(self) -> str:
         """Returns why something was put off to the next cycle, "" when nothing was."""
@@ -96,7 +99,8 @@ class _Run:
 
     def _prepare(self) -> None:
         service = self._service
-        self.journal.image(surroundings.image(self.work, service))
+        self.image = surroundings.image(self.work, service)
+        self.journal.image(self.image)
         for name in self.action.volumes:
             surroundings.volume(self.work, name)
         if not self.action.network and service.ref.namespace not in self.work.shared.networks:
@@ -106,6 +110,10 @@ class _Run:
 
     def _roll(self) -> None:
         plan = rollout.steps(self.action)
+        if self.action.verb == "create":
+            self.unstarted = sum(step.verb == "start" for batch in plan.batches for c in batch for step in c.steps)
+        if not self.unstarted:
+            self.journal.started()
         done: list[Change] = []
         for batch in plan.batches:
             errors = self._batch(batch)
@@ -183,6 +191,7 @@ class _Run:
             case "start":
                 self.work.say("starting", f"replica {step.number}")
                 self._mutate(step, container, lambda: self.calls.start(container))
+                self._count_started()
             case "await":
                 self._await(container, step.number)
             case "stop":
@@ -229,6 +238,8 @@ class _Run:
             LABEL_INTENT: intent.nonce,
         }
         wanted = body.create(service, labels, network_name(service.ref.namespace), self.work.shared.files)
+        if self.calls.image(service.spec.image) != self.image:  # the tag has moved: replicas of a revision stay alike
+            wanted["Image"] = self.image
         with self.work.shared.slots:
             try:
                 container = self.calls.create(name, wanted)
@@ -241,6 +252,12 @@ class _Run:
         self.made[number] = container
         effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
         self.journal.end(intent, effect)
+
+    def _count_started(self) -> None:
+        with self.lock:
+            self.unstarted -= 1
+            if self.unstarted == 0:
+                self.journal.started()
 
     def _stop(self, step: Step, container: str) -> None:
         try:

@@ -22,9 +22,9 @@ def image(work: Work, service: Service) -> str:
     intent = work.begin("pull", reference)
     work.calls.pull(reference, lambda detail: work.say("pulling", detail))
     work.journal.end(intent, Effect())
-    found = work.calls.images().get(reference)
+    found = work.calls.image(reference)
     if not found:
-        raise ImageUnavailable(f"image {reference} was pulled but the engine does not list it")
+        raise ImageUnavailable(f"image {reference} was pulled but the engine does not have it")
     return found
 
 

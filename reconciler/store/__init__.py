@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Literal
 
-from ..clock import Clock, now, seconds
+from ..clock import Clock, now, rfc3339, seconds
 from ..errors import StateError
 from ..model import (
     Activity,
@@ -35,8 +35,9 @@ from .connection import connect, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
+INTENT_AGE = 3600.0  # seconds after which the engine can't be about to carry out a call
 
-__all__ = ["ACTIVITY_KEPT", "Store"]
+__all__ = ["ACTIVITY_KEPT", "INTENT_AGE", "Store"]
 
 
 class Store:
@@ -72,7 +73,8 @@ class Store:
     def recorded(self) -> Recorded:
         """Readable while nothing can be written, and while another process writes."""
         with self._transaction("deferred") as db:
-            return rows.recorded(db, seconds(self._clock()) - BUDGET_WINDOW)
+            at = seconds(self._clock())
+            return rows.recorded(db, at - BUDGET_WINDOW, rfc3339(int((at - INTENT_AGE) * 1e9)))
 
     # --- the engine that this state is of
 
@@ -88,12 +90,12 @@ class Store:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
 
-    def settle_restore(self, source: str) -> None:
-        """What this source removes need not wait any more because a backup of the state was put back."""
-        with self._transaction("deferred") as db:
+    def settle_restore(self, source: str, at: str) -> None:
+        """What this source removes need not wait any more because of the backup that was put back at this time."""
+        with self._transaction() as db:
             waiting = json.loads(rows.meta(db, rows.RESTORED) or "{}")
-        if waiting.pop(source, None):
-            with self._transaction() as db:
+            if waiting.get(source) == at:
+                del waiting[source]
                 rows.put_meta(db, rows.RESTORED, rows.dump(waiting))
 
     # --- steps, written ahead
@@ -261,6 +263,12 @@ class Store:
     def adopt_volume(self, volume: RecordedVolume) -> None:
         with self._transaction() as db:
             rows.put_volume(db, volume)
+
+    def set_notes(self, source: str, notes: Mapping[Ref, str]) -> None:
+        """Why objects of this source are held back; it replaces what was noted before."""
+        with self._transaction() as db:
+            db.execute("delete from notes where source = ?", (source,))
+            db.executemany("insert into notes values (?,?,?,?)", [(source, *ref, text) for ref, text in notes.items()])
 
     # --- activity
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..model import (
@@ -40,8 +41,8 @@ def put_meta(db: sqlite3.Connection, key: str, value: str) -> None:
     db.execute("insert or replace into meta values (?, ?)", (key, value))
 
 
-def recorded(db: sqlite3.Connection, since: float) -> Recorded:
-    """Everything; removals are counted from `since` (seconds since the epoch)."""
+def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
+    """Everything; removals are counted from `since` (seconds since the epoch), intents are stale before `stale`."""
     revisions: dict[tuple[Ref, str], Revision] = {}
     for row in db.execute("select * from revisions where status != 'superseded' order by number"):
         found = to_revision(row)
@@ -49,8 +50,9 @@ def recorded(db: sqlite3.Connection, since: float) -> Recorded:
     containers: dict[Ref, list[RecordedContainer]] = {}
     for row in db.execute("select * from containers order by number, attempt"):
         containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
+    notes = {Ref(r["namespace"], r["service"]): str(r["text"]) for r in db.execute("select * from notes")}
     services = {
-        ref: _service(row, ref, revisions, containers.get(ref, []))
+        ref: replace(_service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""))
         for row in db.execute("select * from services order by namespace, name")
         for ref in [Ref(row["namespace"], row["name"])]
     }
@@ -70,12 +72,13 @@ def recorded(db: sqlite3.Connection, since: float) -> Recorded:
         },
         intents=tuple(
             OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],
-                       r["revision"], r["target"])
+                       r["revision"], r["target"], r["created"] < stale)
             for r in db.execute("select * from intents order by created")
         ),
         restored_at=json.loads(meta(db, RESTORED) or "{}"),
         removed_lately=removed,
         held_services=owned,
+        notes=notes,
     )  # fmt: skip
 
 

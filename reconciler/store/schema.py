@@ -43,4 +43,10 @@ MIGRATIONS = (
     ) strict;
     create index activity_of on activity (namespace, service, seq);
     """,
+    """
+    create table notes (
+        source text not null, namespace text not null, service text not null, text text not null,
+        primary key (source, namespace, service)
+    ) strict;
+    """,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
 from reconciler.model import (
     Container,
+    Dependency,
     Desired,
     Healthcheck,
     Mount,
@@ -33,7 +35,7 @@ from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
-from tests.conftest import BUSYBOX, PREFIX
+from tests.conftest import BUSYBOX, IMAGES, PREFIX
 from tests.support.memory import Memory
 
 NS = Ref("t")
@@ -48,6 +50,7 @@ class World:
     image: str
     harm: dict[str, Callable[[str], Any]]
     command: Callable[[int | None], tuple[str, ...]]
+    move_tag: Callable[[], None]  # of `image`, to another image; the second time, back
     name: str = field(default_factory=lambda: PREFIX + uuid.uuid4().hex[:8])
 
     def service(self, name: str = "a", exits: int | None = None, **spec: Any) -> Service:
@@ -85,7 +88,14 @@ def memory(tmp_path: Path) -> World:
     def command(exits: int | None) -> tuple[str, ...]:
         return ("sleep", "1000") if exits is None else ("exit", str(exits))
 
-    return World(calls, Store.open(tmp_path), "docker.io/library/app:1", harm, command)
+    images = itertools.cycle(["sha256:2", "sha256:1"])
+    calls.images_here["docker.io/library/other:1"] = "sha256:2"
+    calls.images_here["docker.io/library/first:1"] = "sha256:1"
+
+    def move_tag() -> None:
+        calls.images_here["docker.io/library/app:1"] = next(images)
+
+    return World(calls, Store.open(tmp_path), "docker.io/library/app:1", harm, command, move_tag)
 
 
 @pytest.fixture
@@ -108,8 +118,16 @@ def real(engine: docker.APIClient, tmp_path: Path) -> Iterator[World]:
     def command(exits: int | None) -> tuple[str, ...]:
         return ("sleep", "1000") if exits is None else ("sh", "-c", f"exit {exits}")
 
-    yield World(calls, Store.open(tmp_path), translate.full_reference(BUSYBOX), harm, command)
+    tag = f"{PREFIX}image:1"
+    engine.tag(BUSYBOX, f"{PREFIX}image", "1")
+    others = itertools.cycle([f"{IMAGES}redis:7.0", BUSYBOX])
+
+    def move_tag() -> None:
+        engine.tag(next(others), f"{PREFIX}image", "1")
+
+    yield World(calls, Store.open(tmp_path), translate.full_reference(tag), harm, command, move_tag)
     calls.close()
+    engine.remove_image(tag, force=True)
     with contextlib.suppress(docker.errors.NotFound):
         engine.remove_volume("lb.state")
     sweep(engine)
@@ -244,3 +262,44 @@ def test_a_missing_image_keeps_what_runs(world: World) -> None:
     old = world.ids()
     (outcome,) = world.apply(world.service(image="127.0.0.1:9/none:1"))
     assert "can't be pulled" in outcome.message and world.ids() == old and not outcome.condemns
+
+
+def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: World) -> None:
+    job = world.service("job", exits=3, restart="no")
+    after = world.service("after", depends_on=(Dependency(Ref("t", "job"), "completed"),))
+    found = results(world.apply(job, after, world.service("other")))
+    assert sorted(found) == [
+        "create t done", "create t/after blocked", "create t/job failed", "create t/other done",
+    ]  # fmt: skip
+    assert {c.ref.name for c in world.seen().values()} == {"job", "other"}
+
+
+def test_a_service_that_never_completes_is_named(world: World) -> None:
+    server = world.service("server")
+    after = world.service("after", depends_on=(Dependency(Ref("t", "server"), "completed"),))
+    blocked = next(o for o in world.apply(server, after) if o.ref.name == "after")
+    assert "t/server to complete, which its restart policy prevents" in blocked.message
+
+
+def test_a_dependency_without_an_action_is_looked_at(world: World) -> None:
+    job = world.service("job", exits=0, restart="no")
+    server = world.service("server")
+    assert all(o.result == "done" for o in world.apply(job, server))
+    needs = (Dependency(Ref("t", "job"), "completed"), Dependency(Ref("t", "server"), "healthy"))
+    after = world.service("after", depends_on=needs)
+    assert results(world.apply(job, server, after)) == ["create t/after done"]
+
+
+def test_a_moved_tag_does_not_mix_images_within_a_revision(world: World) -> None:
+    service = world.service(replicas=2)
+    world.apply(service)
+    (image,) = {c.image_id for c in world.seen().values()}
+    victim = next(iter(world.seen().values())).id
+    world.harm["remove"](victim)
+    world.move_tag()
+    try:
+        assert results(world.apply(service)) == ["heal t/a done"]
+        assert results(world.apply(replace(service, spec=replace(service.spec, replicas=3)))) == ["scale t/a done"]
+    finally:
+        world.move_tag()
+    assert [c.image_id for c in world.seen().values()] == [image] * 3

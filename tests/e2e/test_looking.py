@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import BUSYBOX, LB, Sandbox
+from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 
 
@@ -243,3 +244,27 @@ def test_a_terminal_is_drawn_anew_and_left_in_order(sandbox: Sandbox) -> None:
     assert "\x1b[1A" in found  # over what stood there
     assert not re.search(r"\x1b\[[0-9;]*m", found)  # no colours
     assert found.rindex("\x1b[?25h") > found.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_restore_beneath_a_running_daemon_makes_removals_wait(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    for name in "abc":
+        sandbox.service(name)
+    backup = str(sandbox.folder / "backup.db")
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: "all services are in order" in sandbox.lb("status").out and len(sandbox.running()) == 3)
+        eventually(lambda: sandbox.lb("state", "backup", backup, "--force").code == 0)
+        eventually(lambda: sandbox.lb("state", "restore", backup, "--yes", code=None).code == 0)  # it may hold the lock
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "restored" not in wrong(sandbox))  # all is as the source says: nothing waits any more
+        sandbox.remove("t.a.yaml")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not sandbox.containers("a"))
+        eventually(lambda: sandbox.lb("state", "restore", backup, "--yes", code=None).code == 0)
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "1 removals wait: t/a" in daemon.log)
+        assert "restored" in wrong(sandbox) and len(sandbox.running()) == 2
+        (guard,) = sandbox.lb("plan", "-o", "json", code=77).json["guards"]
+        sandbox.apply("--confirm-deletes", guard["confirm"])
+        eventually(lambda: "restored" not in wrong(sandbox))
+        assert daemon.process.poll() is None

@@ -14,6 +14,7 @@ from threading import RLock
 from typing import Any
 
 from reconciler import errors
+from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, Network, Volume
 from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
@@ -75,8 +76,14 @@ class Memory(Calls):
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
+    def image(self, reference: str) -> str:
+        return reference if reference in self.images_here.values() else self.images_here.get(reference, "")
+
     def taken_subnets(self) -> list[str]:
         return []
+
+    def changes(self) -> Iterator[None]:
+        yield None
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
@@ -99,7 +106,7 @@ class Memory(Calls):
             self.calls.append(f"create {name}")
             if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
                 raise errors.NameConflict(f'the container name "/{name}" is already in use')
-            if body["Image"] not in self.images_here:
+            if not self.image(body["Image"]):
                 raise errors.NotFound(f"no such image: {body['Image']}")
             found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
             network = self._network_named(host["NetworkMode"])
@@ -110,7 +117,7 @@ class Memory(Calls):
                     "Id": found,
                     "Name": f"/{name}",
                     "Created": f"2026-01-01T00:00:00.{next(self._clock):09d}Z",
-                    "Image": self.images_here[body["Image"]],
+                    "Image": self.image(body["Image"]),
                     "RestartCount": 0,
                     "State": {"Status": "created", "ExitCode": 0, "Error": ""},
                     "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
@@ -234,7 +241,7 @@ class Memory(Calls):
         if words[:1] == ["exit"]:
             raw["State"] |= {"Status": "exited", "ExitCode": int(words[1])}
             return
-        raw["State"] |= {"Status": "running", "ExitCode": 0}
+        raw["State"] |= {"Status": "running", "ExitCode": 0, "StartedAt": now()}
         if translate.checked(raw):
             passes = "true" in raw["Config"]["Healthcheck"]["Test"]
             raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}

@@ -25,6 +25,11 @@ class Proxy:
     def mutating(self) -> list[str]:
         return [line for line in self.requests if not line.startswith(("GET", "HEAD"))]
 
+    @property
+    def looks(self) -> int:
+        """How often the containers were listed."""
+        return sum("/containers/json" in line for line in self.requests)
+
     def close(self) -> None:
         self._listener.close()
 

@@ -19,6 +19,6 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.chdir(found.folder)
     monkeypatch.setenv("LB_STATE", str(found.state))
     monkeypatch.setattr(doors, "engine", found.engine)
-    monkeypatch.setattr(lock, "_folder", lambda: tmp_path / "lock")
+    monkeypatch.setattr(lock, "folder", lambda: tmp_path / "lock")
     found.memory.images_here = {f"docker.io/library/{name}": f"sha256:{name}" for name in (IMAGE, "app:2")}
     return found

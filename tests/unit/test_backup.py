@@ -291,7 +291,18 @@ def test_an_apply_that_removes_nothing_ends_the_wait(lived: Desk, tmp_path: Path
     assert lived.apply().out == "no changes\n"
     with lived.store() as store:
         assert store.recorded().restored_at == {}
-        store.settle_restore("quickstart")
+        store.settle_restore("quickstart", "2026-01-02T03:04:05Z")
+
+
+def test_only_the_restore_that_was_looked_at_is_settled(lived: Desk, tmp_path: Path) -> None:
+    lived.lb("state", "backup", str(tmp_path / "b.db"))
+    lived.lb("state", "restore", str(tmp_path / "b.db"), "--yes")
+    with lived.store() as store:
+        (at,) = store.recorded().restored_at.values()
+        store.settle_restore("quickstart", "2026-01-02T03:04:05Z")
+        assert store.recorded().restored_at == {"quickstart": at}
+        store.settle_restore("quickstart", at)
+        assert store.recorded().restored_at == {}
 
 
 def test_examining_leaves_a_state_alone_whose_writer_died(lived: Desk, tmp_path: Path) -> None:

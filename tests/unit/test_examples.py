@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import signal
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import click
 import pytest
 
 from reconciler.cli import lb, status
 from tests.support.desk import Desk
+from tests.support.eventually import eventually
 
+ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 
 
@@ -51,4 +57,13 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     desk.remove("old.past.yaml")  # its volumes stay
     desk.apply()
     desk.lb("state", "backup", "backup.db")
-    desk.lb(*shlex.split(line)[1:], code=CODES.get(line, 0))
+    words = shlex.split(line)[1:]
+    if words[0] in ENDLESS:
+        threading.Thread(target=terminate, args=(signal.getsignal(signal.SIGTERM),), daemon=True).start()
+    desk.lb(*words, code=CODES.get(line, 0))
+
+
+def terminate(before: Any) -> None:
+    """Tells this process to end once the command listens for that."""
+    eventually(lambda: signal.getsignal(signal.SIGTERM) != before)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -153,13 +153,36 @@ def test_dependencies_come_first() -> None:
     web, db = make_service("a", depends_on=["z"]), make_service("z")
     made = empty(web, db).plan()
     assert [str(a.ref) for a in made.actions] == ["shop", "shop/z", "shop/a"]
-    assert [list(map(str, a.after)) for a in made.actions] == [[], ["shop"], ["shop", "shop/z"]]
+    assert [list(map(str, a.after)) for a in made.actions] == [[], ["shop"], ["shop"]]
+    assert [[str(d.ref) for d in a.needs] for a in made.actions] == [[], [], ["shop/z"]]
 
 
-def test_a_dependency_that_only_is_recorded_is_not_waited_for() -> None:
-    world = steady(make_service("a", depends_on=["z"]), make_service("z"))
-    world = world.wants(make_service("a", depends_on=["z"], image=NEW_IMAGE), make_service("z", description="x"))
-    assert [a.after for a in world.plan().actions if a.verb == "replace"] == [()]
+def test_only_what_makes_replicas_waits_for_its_dependencies() -> None:
+    web = make_service("a", depends_on=["z"])
+    world = steady(web, make_service("z"))
+    needs = {
+        "replace": world.wants(make_service("a", depends_on=["z"], image=NEW_IMAGE)),
+        "scale": world.wants(make_service("a", depends_on=["z"], replicas=2)),
+        "heal": world.sees("a-1", state="exited"),
+        "update": world.wants(make_service("a", depends_on=["z"], memory=64 * MIB)),
+    }
+    found = {verb: [bool(a.needs) for a in given.plan().actions if a.verb == verb] for verb, given in needs.items()}
+    assert found == {"replace": [True], "scale": [True], "heal": [False], "update": [False]}
+
+
+def test_a_busy_object_is_left_alone() -> None:
+    world = steady(make_service("a"), make_service("b"))
+    changed = world.wants(make_service("a", image=NEW_IMAGE), make_service("b", image=NEW_IMAGE))
+    busy = changed.answering(busy=frozenset({Ref("shop", "a")}))
+    assert [str(a.ref) for a in busy.plan().actions] == ["shop/b"]
+    gone = world.drops(Ref("shop", "a")).answering(busy=frozenset({Ref("shop", "a")}))
+    assert gone.plan().actions == ()
+
+
+def test_replicas_of_a_revision_stay_alike_when_the_tag_moves() -> None:
+    world = steady(make_service("a", replicas=2)).misses("a-2")
+    (heal,) = world.has_images(nginx="sha256:new", old="sha256:old").plan().actions
+    assert (heal.verb, heal.image_id) == ("heal", "sha256:old")
 
 
 def test_a_namespace_record() -> None:
@@ -544,3 +567,15 @@ def test_what_a_guard_holds_back_is_not_allowed() -> None:
 def test_no_wait_is_on_every_service() -> None:
     actions = empty(make_service()).answering(no_wait=True).plan().actions
     assert [a.unattended for a in actions] == [False, True]
+
+
+def test_removals_under_way_count_against_the_budget_and_are_not_held_back() -> None:
+    names = [f"s{i}" for i in range(8)]
+    world = steady(*(make_service(name) for name in names))
+    two_begun = frozenset({Ref("shop", "s0"), Ref("shop", "s1")})
+    begun = world.drops(*two_begun).answering(busy=two_begun).plan()
+    assert not begun.guards and not begun.actions
+    more = world.drops(*(Ref("shop", name) for name in names[:3])).answering(busy=two_begun).plan()
+    (guard,) = more.guards
+    assert guard.kind == "mass-delete" and guard.refs == (Ref("shop", "s2"),)
+    assert "2 more in the last ten minutes" in guard.message

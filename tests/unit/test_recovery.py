@@ -50,7 +50,23 @@ def test_another_nonce_is_not_ours() -> None:
     world = opened(steady(make_service())).sees_also(marked("other"))
     found = recover(world.recorded, world.observed)
     assert found.recorded.services == world.recorded.services
-    assert [effect for _, effect in found.settled] == [Effect()]
+    assert found.settled == ()
+
+
+def test_a_create_whose_answer_was_lost_may_still_come_for_a_while() -> None:
+    world = opened(steady(make_service()), revision="r0")
+    waiting = recover(world.recorded, world.observed)
+    assert waiting.settled == () and len(waiting.recorded.intents) == 1
+    late = recover(waiting.recorded, world.sees_also(marked()).observed)
+    assert [row.id for row in late.recorded.services[WEB].containers] == ["web-1", "made"]
+    old = opened(steady(make_service()), stale=True)
+    assert [effect for _, effect in recover(old.recorded, old.observed).settled] == [Effect()]
+
+
+def test_intents_of_actions_under_way_are_left_to_them() -> None:
+    world = opened(steady(make_service()), step="start")
+    assert recover(world.recorded, world.observed, {WEB}).settled == ()
+    assert len(recover(world.recorded, world.observed).settled) == 1
 
 
 def test_a_nonce_proves_nothing_for_another_step() -> None:

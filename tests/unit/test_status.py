@@ -96,3 +96,10 @@ def test_a_later_rollout() -> None:
     pending = make_revision(service, 1, status="pending")
     found = of(steady(service).remembers(make_recorded(service, pending=pending)))
     assert (found.word, found.why) == ("provision", "revision 1 is being rolled out")
+
+
+def test_what_is_held_back_is_said_beside_what_runs() -> None:
+    service = make_service(replicas=2)
+    world = steady(service).remembers(make_recorded(service, note="web.yaml:3:1: spec.imge: no such field"))
+    assert (of(world).word, of(world).why) == ("warning", "web.yaml:3:1: spec.imge: no such field")
+    assert of(world.misses("web-1", "web-2")).why.startswith("0 of 2 replicas are ready; web.yaml:3:1")

@@ -33,7 +33,7 @@ from reconciler.model import (
     Spec,
 )
 from reconciler.runtime import Effect
-from reconciler.store import ACTIVITY_KEPT, Store
+from reconciler.store import ACTIVITY_KEPT, INTENT_AGE, Store
 from reconciler.store.schema import MIGRATIONS
 
 WEB = Ref("shop", "web")
@@ -597,3 +597,19 @@ def test_the_clock_and_its_inverse() -> None:
     assert seconds("2026-01-02T05:04:05+02:00") == seconds("2026-01-02T03:04:05Z")
     assert rfc3339(int(seconds("2026-01-02T03:04:05.500000000Z") * 1e9)) == "2026-01-02T03:04:05.500000000Z"
     assert len(now()) == len("2026-01-02T03:04:05.123456789Z")
+
+
+def test_an_intent_grows_stale(store: Store, clock: Time) -> None:
+    store.begin("create", WEB, "", 1, "")
+    assert [intent.stale for intent in store.recorded().intents] == [False]
+    clock.at += INTENT_AGE + 1
+    assert [intent.stale for intent in store.recorded().intents] == [True]
+
+
+def test_notes_are_replaced_as_a_whole(store: Store) -> None:
+    open_revision(store, service())
+    store.set_notes("src", {WEB: "web.yaml:1:1: broken", Ref(""): "no manifests"})
+    store.set_notes("other", {DB: "elsewhere"})
+    assert store.recorded().services[WEB].note == "web.yaml:1:1: broken"
+    store.set_notes("src", {})
+    assert store.recorded().notes == {DB: "elsewhere"} and store.recorded().services[WEB].note == ""

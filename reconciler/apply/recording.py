@@ -1,23 +1,18 @@
-"""Carries out a Plan: dependencies in order, independent actions side by side, one Outcome each, all of it recorded.
+"""One action between its records: what is written before it, and what came of it after.
 
-One failure stops only its dependents. Removals run last. Every mutating step passes `_Journal.begin`, which checks
-the lock and commits the intent before the engine is called.
+Every mutating step passes `_Journal.begin`, which checks the lock and commits the intent before the engine is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from . import fingerprint
-from .errors import EXIT_FAILED, EngineUnreachable, LockedError, StateError
-from .model import Action, ActivityType, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
-from .runtime import Effect, Intent, Progress, Report, Runtime, StepVerb
-from .store import Store
-
-THREADS = 64  # actions under way at once; most of them wait at their gate, the runtime bounds the engine calls
+from .. import fingerprint
+from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from ..runtime import Effect, Intent, Report, Runtime, StepVerb
+from ..store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,69 +26,12 @@ class Tools:
     cancel: Event
 
 
-def run(plan: Plan, tools: Tools) -> tuple[Outcome, ...]:
-    """Raises StateError, LockedError or EngineUnreachable after the actions under way have ended."""
-    first = [action for action in plan.actions if action.verb != "remove"]
-    last = [action for action in plan.actions if action.verb == "remove"]
-    outcomes = _side_by_side(first, plan.source, tools)
-    if tools.cancel.is_set():
-        return outcomes
-    return outcomes + _side_by_side(last, plan.source, tools)
+class Recording:
+    """`cancel` ends this action alone; `started` is set once all replicas of a new service have been started."""
 
-
-def _side_by_side(actions: Sequence[Action], source: str, tools: Tools) -> tuple[Outcome, ...]:
-    """Actions come in topological order, so a waiting one never keeps a thread from what it waits for."""
-    if not actions:
-        return ()
-    futures: dict[Ref, Future[Outcome]] = {}
-    with ThreadPoolExecutor(max_workers=min(len(actions), THREADS)) as pool:
-        for action in _topological(actions):
-            needs = [futures[ref] for ref in action.after if ref in futures]
-            futures[action.ref] = pool.submit(_one, action, needs, source, tools)
-    return tuple(future.result() for future in futures.values())
-
-
-def _topological(actions: Sequence[Action]) -> list[Action]:
-    by_ref = {action.ref: action for action in actions}
-    done: dict[Ref, Action] = {}
-
-    def visit(action: Action) -> None:
-        if action.ref in done:
-            return
-        for ref in action.after:
-            if ref in by_ref:
-                visit(by_ref[ref])
-        done[action.ref] = action
-
-    for action in actions:
-        visit(action)
-    return list(done.values())
-
-
-def _one(action: Action, needs: Sequence[Future[Outcome]], source: str, tools: Tools) -> Outcome:
-    for need in needs:
-        outcome = need.result()
-        if outcome.result not in ("done", "deferred"):
-            return Outcome(action.ref, action.verb, "blocked", f"waits for {outcome.ref}", EXIT_FAILED)
-    if tools.cancel.is_set():
-        return Outcome(action.ref, action.verb, "interrupted", "not begun", 130)
-    if action.verb == "held":
-        return Outcome(action.ref, "held", "held", "; ".join(map(str, action.causes)), EXIT_FAILED)
-    try:
-        outcome = _Recording(action, source, tools).carry_out()
-    except (StateError, LockedError, EngineUnreachable):
-        tools.cancel.set()  # nothing more may be begun
-        raise
-    word = outcome.result if outcome.result != "done" else "done"
-    tools.report(Progress(action.ref, word, outcome.message))
-    return outcome
-
-
-class _Recording:
-    """One action between its records: what is written before it, and what came of it after."""
-
-    def __init__(self, action: Action, source: str, tools: Tools) -> None:
+    def __init__(self, action: Action, source: str, tools: Tools, cancel: Event, started: Event) -> None:
         self.action, self.source, self.tools, self.store = action, source, tools, tools.store
+        self.cancel, self.started = cancel, started
 
     def carry_out(self) -> Outcome:
         return self._service() if self.action.ref.name else self._namespace()
@@ -173,8 +111,8 @@ class _Recording:
 
     def _perform(self, revision: Revision | None) -> Outcome:
         tools = self.tools
-        journal = _Journal(self.store, self.source, revision, tools.guard)
-        return tools.runtime.perform(self.action, journal, tools.report, tools.cancel)
+        journal = _Journal(self.store, self.source, revision, tools.guard, self.started)
+        return tools.runtime.perform(self.action, journal, tools.report, self.cancel)
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action
@@ -188,9 +126,11 @@ class _Recording:
 class _Journal:
     """Writes each step ahead, and its outcome after; see `reconciler.runtime.Journal`."""
 
-    def __init__(self, store: Store, source: str, revision: Revision | None, guard: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Store, source: str, revision: Revision | None, guard: Callable[[], None], started: Event
+    ) -> None:
         self.revision, self.source = revision, source
-        self._store, self._guard = store, guard
+        self._store, self._guard, self._started = store, guard, started
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent:
         self._guard()
@@ -202,3 +142,6 @@ class _Journal:
     def image(self, image_id: str) -> None:
         if self.revision and self.revision.image_id != image_id:
             self._store.set_image(self.revision.id, image_id)
+
+    def started(self) -> None:
+        self._started.set()

@@ -1,0 +1,47 @@
+"""`depends_on`: each condition waits for what it says, no longer and no shorter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.conftest import Sandbox
+
+
+def started(container: dict[str, Any]) -> str:
+    found: str = container["State"]["StartedAt"]
+    return found
+
+
+def test_a_migration_completes_before_its_dependent_starts(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("migrate", command=["sh", "-c", "sleep 1.5"], restart="no")
+    sandbox.service("web", depends_on={"migrate": {"condition": "completed"}})
+    sandbox.service("other")
+    sandbox.apply()
+    done = sandbox.one("migrate")["State"]
+    assert done["ExitCode"] == 0 and started(sandbox.one("web")) > done["FinishedAt"] > started(sandbox.one("other"))
+    assert sandbox.apply().out == "no changes\n"
+
+
+def test_a_failed_migration_keeps_its_dependent_as_it_is(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("migrate", command=["true"], restart="no")
+    sandbox.service("web", depends_on={"migrate": {"condition": "completed"}})
+    sandbox.apply()
+    before = sandbox.one("web")["Id"]
+    sandbox.service("migrate", command=["sh", "-c", "exit 4"], restart="no")
+    sandbox.service("web", depends_on={"migrate": {"condition": "completed"}}, env={"A": "b"})
+    result = sandbox.apply(code=1)
+    assert "blocked: replace t/web: waits for t/migrate" in result.out and "exit 4" in result.out
+    assert sandbox.one("web")["Id"] == before
+
+
+def test_started_does_not_wait_for_health_and_healthy_does(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    check = {"test": "test -e /ready", "interval": "100ms", "retries": 100}
+    sandbox.service("db", command=["sh", "-c", "sleep 2; touch /ready; sleep 1000"], healthcheck=check)
+    sandbox.service("early", depends_on={"db": {"condition": "started"}})
+    sandbox.service("late", depends_on={"db": {"condition": "healthy"}})
+    sandbox.apply()
+    healthy = next(entry["Start"] for entry in sandbox.one("db")["State"]["Health"]["Log"] if entry["ExitCode"] == 0)
+    assert started(sandbox.one("db")) < started(sandbox.one("early")) < healthy < started(sandbox.one("late"))

@@ -1,0 +1,52 @@
+"""`lb daemon` on a sandbox, as a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conftest import LB, Sandbox
+from tests.support.eventually import eventually
+
+
+class RunningDaemon:
+    def __init__(self, sandbox: Sandbox, *arguments: str) -> None:
+        self._sandbox, self._arguments = sandbox, arguments
+        self.log_file = sandbox.folder / "daemon.log"
+        self.start()
+
+    def start(self) -> None:
+        """Returns when it watches."""
+        before = self.log.count("watches ")
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [LB, "daemon", *self._arguments], cwd=self._sandbox.source, env=self._sandbox.environ(),
+                stdout=log, stderr=log,
+            )  # fmt: skip
+        eventually(lambda: self.log.count("watches ") > before or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log
+
+    @property
+    def log(self) -> str:
+        return Path(self.log_file).read_text() if self.log_file.exists() else ""
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def running_daemon(sandbox: Sandbox, *arguments: str) -> Iterator[RunningDaemon]:
+    daemon = RunningDaemon(sandbox, *arguments)
+    try:
+        yield daemon
+    finally:
+        if daemon.process.poll() is None:
+            daemon.kill()
