@@ -131,6 +131,17 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+class LogStream(Protocol):
+    """Chunks of ("stdout" | "stderr", bytes), demultiplexed. Raises what its runtime raises.
+
+    `close` may be called from any thread, and more than once: it ends the iteration at once, also one that is waiting
+    for the next chunk, and closes the connection to the engine. A stream that was read to its end has closed itself.
+    """
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]: ...
+    def close(self) -> None: ...
+
+
 class Runtime(Protocol):
     """Raises EngineUnreachable when no engine answers; nothing else escapes `perform` but StateError and
     LockedError: what went wrong with an action is its Outcome."""
@@ -166,7 +177,7 @@ class Runtime(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
-        """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""
+    ) -> LogStream:
+        """`since` in seconds since the epoch. Raises NotFound; a stream has a connection of its own."""
 
     def close(self) -> None: ...

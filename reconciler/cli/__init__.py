@@ -23,6 +23,7 @@ from . import (
     looking,
     manifests,
     running,
+    serving,
     state,
     status,
     volume,
@@ -57,6 +58,7 @@ lb.add_command(applying.down)
 lb.add_command(running.daemon)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
+lb.add_command(serving.serve)
 lb.add_command(status.status)
 lb.add_command(describe.describe)
 lb.add_command(activity.activity)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import click
 
-from .. import render, status
-from ..errors import EXIT_FAILED
+from .. import render, status, views
+from ..errors import EXIT_FAILED, NotFound
 from ..model import Container, Observed, Recorded, RecordedNamespace, RecordedService
 from ..render.tables import columns
 from ..runtime import Runtime
 from ..status import Status
+from ..streams import Merged, lines
 from . import doors, names
 from .names import KINDS, namespace_option, require
 from .options import debug_option, output_option, service_ref, state_dir, state_option
@@ -46,16 +46,16 @@ def _namespaces(recorded: Recorded, observed: Observed, name: str | None, output
         require(recorded, name)
     found = [ns for ns in recorded.namespaces.values() if name in (None, ns.ref.namespace)]
 
+    states = status.each(recorded, observed)
+
     def statuses(namespace: RecordedNamespace) -> list[Status]:
-        return [
-            status.of(s, observed) for s in recorded.services.values() if s.ref.namespace == namespace.ref.namespace
-        ]
+        return [state for ref, state in states.items() if ref.namespace == namespace.ref.namespace]
 
     _print(
         output,
         one=name is not None,
         table=lambda wide: render.namespaces_table([(ns, statuses(ns)) for ns in found], wide),
-        values=[render.namespace_json(ns) for ns in found],
+        values=[views.namespace_json(ns) for ns in found],
         written=[render.namespace_manifest(ns) for ns in found],
         names=[f"namespace/{ns.ref}" for ns in found],
     )
@@ -70,12 +70,13 @@ def _services(recorded: Recorded, observed: Observed, name: str | None, namespac
     elif namespace is not None:
         require(recorded, namespace)
         found = [service for service in found if service.ref.namespace == namespace]
-    rows = [(service, status.of(service, observed)) for service in found]
+    states = status.each(recorded, observed)
+    rows = [(service, states[service.ref]) for service in found]
     _print(
         output,
         one=name is not None,
         table=lambda wide: render.services_table(rows, wide),
-        values=[render.service_json(service, state) for service, state in rows],
+        values=[views.service_json(service, state, observed.at) for service, state in rows],
         written=[render.manifest(service) for service in found],
         names=[f"service/{service.ref}" for service in found],
     )
@@ -111,38 +112,24 @@ def logs(
         recorded = store.recorded()
         require(recorded, *ref)
         containers = status.of(recorded.services[ref], runtime.observe()).containers
-        _merge(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
+        _print_logs(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
     return 0 if containers else EXIT_FAILED
 
 
-def _merge(
+def _print_logs(
     runtime: Runtime, containers: Sequence[Container], *, follow: bool, tail: int | None, timestamps: bool
 ) -> None:
     """Lines of all replicas as they come, each behind its replica's name where there are several."""
-    lines: Queue[tuple[str, str, bytes] | None] = Queue(maxsize=1000)
-
-    def read(container: Container) -> None:
-        rest = {"stdout": b"", "stderr": b""}
-        try:
-            for stream, data in runtime.logs(container.id, follow=follow, tail=tail, since=None, timestamps=timestamps):
-                *whole, rest[stream] = (rest[stream] + data).split(b"\n")
-                for line in whole:
-                    lines.put((container.name, stream, line))
-            for stream, left in rest.items():
-                if left:
-                    lines.put((container.name, stream, left))
-        finally:
-            lines.put(None)
-
-    for container in containers:
-        Thread(target=read, args=(container,), daemon=True).start()
-    prefixed, left = len(containers) > 1, len(containers)
-    while left:
-        item = lines.get()
-        if item is None:
-            left -= 1
-            continue
-        name, stream, line = item
-        text = line.decode("utf-8", "replace")
-        click.echo(f"{name} | {text}" if prefixed else text, err=stream == "stderr")
+    merged = Merged(lines)
+    try:
+        for container in containers:
+            with contextlib.suppress(NotFound):  # removed since we looked
+                stream = runtime.logs(container.id, follow=follow, tail=tail, since=None, timestamps=timestamps)
+                merged.attach(container.name, stream)
+        while merged.wait():
+            for name, source, data in merged.take():
+                text = data.decode("utf-8", "replace").removesuffix("\n")
+                click.echo(f"{name} | {text}" if len(containers) > 1 else text, err=source == "stderr")
+    finally:
+        merged.close()
     sys.stdout.flush()

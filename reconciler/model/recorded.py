@@ -92,6 +92,11 @@ class RecordedService:
     containers: tuple[RecordedContainer, ...] = ()
     note: str = ""  # why it is held back, until that is mended
 
+    @property
+    def shown(self) -> Revision | None:
+        """The last good one; before there is any, the one that is under way or failed."""
+        return self.current or self.pending or self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedVolume:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..model import Container, EngineInfo, Network, Volume
+from ..runtime import LogStream
 
 
 class Calls(Protocol):
@@ -60,5 +61,7 @@ class Calls(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]: ...
+    ) -> LogStream:
+        """On a connection of its own. Raises NotFound."""
+
     def close(self) -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
 from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Volume
-from ..runtime import MARKER, Journal, Progress, Report
+from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
 from .calls import Calls
 from .work import Shared
@@ -67,7 +67,7 @@ class Engine:
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         return self._calls.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -40,6 +41,16 @@ def write_ahead(db: sqlite3.Connection) -> None:
                 raise
             time.sleep(0.01)
     db.execute("pragma synchronous = full")
+
+
+def stamp(directory: Path) -> tuple[tuple[int, int], ...]:
+    """Another value after each write, by whatever process; empty while there is no state."""
+    found = []
+    for name in ("state.db", "state.db-wal"):
+        with contextlib.suppress(OSError):
+            status = (directory / name).stat()
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
 
 
 def _is_there(file: Path) -> bool:

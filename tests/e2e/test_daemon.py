@@ -248,7 +248,7 @@ def test_there_is_one_daemon_a_state(sandbox: Sandbox) -> None:
     sandbox.namespace()
     with running_daemon(sandbox) as daemon:
         eventually(lambda: "t: create" in daemon.log)  # a network that the engine is about to make would stay behind
-        second = sandbox.lb("daemon", code=75)
+        second = sandbox.lb("daemon", "--listen", "127.0.0.1:0", code=75)
         assert f"pid {daemon.process.pid}" in second.err
 
 

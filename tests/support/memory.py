@@ -16,6 +16,7 @@ from typing import Any
 from reconciler import errors
 from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, Network, Volume
+from reconciler.runtime import LogStream
 from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
 
@@ -23,6 +24,19 @@ from reconciler.runtimes.calls import Calls
 @dataclass
 class _Held:
     raw: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Written(LogStream):
+    """A log that is finished."""
+
+    text: bytes
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        yield "stdout", self.text
+
+    def close(self) -> None:
+        self.text = b""
 
 
 @dataclass
@@ -87,9 +101,9 @@ class Memory(Calls):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         words = self._find(container).raw["Config"].get("Cmd") or []
-        yield "stdout", (" ".join(words) + "\n").encode()
+        return Written((" ".join(words) + "\n").encode())
 
     def close(self) -> None:
         self.calls.clear()

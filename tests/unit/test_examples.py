@@ -18,6 +18,7 @@ from tests.support.eventually import eventually
 
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
+CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
 
 
 def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:
@@ -58,7 +59,7 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     desk.apply()
     desk.lb("state", "backup", "backup.db")
     words = shlex.split(line)[1:]
-    if words[0] in ENDLESS:
+    if words[0] in ENDLESS and line not in CODES:
         threading.Thread(target=terminate, args=(signal.getsignal(signal.SIGTERM),), daemon=True).start()
     desk.lb(*words, code=CODES.get(line, 0))
 
