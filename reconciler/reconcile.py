@@ -78,9 +78,19 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
     marker.claim(tools.runtime, tools.store)
+    tools.store.bind_engine(sight.observed.engine)
     for action in decided.actions:
         if action.service and action.service.files and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(tools.store.directory, Path(desired.root), action.service.files)
+
+
+def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:
+    """After a backup of the state was put back: once the whole source was held against it and no removal waits any
+    more, removals are as ever. Writes to the state only, and only then."""
+    restored = sight.recorded.restored_at.get(desired.source)
+    whole = desired.complete and not desired.problems and desired.selected is None and not desired.additive
+    if restored and whole and not any(guard.kind in ("restored", "incomplete") for guard in decided.guards):
+        store.settle_restore(desired.source, restored)
 
 
 def always_pulled(desired: Desired) -> dict[str, Ref]:
@@ -128,4 +138,7 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     sight = look(tools.store, tools.runtime)
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     settle(desired, sight, decided, tools)
-    return decided, apply.run(plan.allowed(decided), tools)
+    outcomes = apply.run(plan.allowed(decided), tools)
+    if not tools.cancel.is_set():
+        end_of_restore(desired, sight, decided, tools.store)
+    return decided, outcomes

@@ -21,7 +21,7 @@ LAYERS = [
     {"schema", "rollout", "status", "recovery", "seen", "streams"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker", "volumes"},
+    {"source", "apply", "marker", "volumes", "doctor"},
     {"reconcile"},
     {"render", "views", "watch"},
     {"api", "daemon"},
@@ -30,7 +30,7 @@ LAYERS = [
 ]
 PURE = {
     *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
-    *("render", "views"),
+    *("doctor", "render", "views"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

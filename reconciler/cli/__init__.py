@@ -13,7 +13,21 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, describe, history, looking, manifests, running, serving, status, volume
+from . import (
+    activity,
+    applying,
+    completion,
+    describe,
+    doctor,
+    history,
+    looking,
+    manifests,
+    running,
+    serving,
+    state,
+    status,
+    volume,
+)
 from .options import say
 
 EXAMPLES = """
@@ -50,6 +64,8 @@ lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
 lb.add_command(volume.volume)
+lb.add_command(state.state)
+lb.add_command(doctor.doctor)
 lb.add_command(completion.completion)
 
 

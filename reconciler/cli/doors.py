@@ -29,6 +29,13 @@ def engine(state: Path) -> Runtime:
     return Engine(connect(), str(state / "snapshots"), clock.now)
 
 
+def endpoint() -> str:
+    """Where an engine is looked for, whether one answers there or not."""
+    from ..runtimes.client import endpoint
+
+    return endpoint()
+
+
 @contextlib.contextmanager
 def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
     """State and engine for a command that changes neither."""
@@ -80,7 +87,6 @@ def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
-            store.bind_engine(info)
             yield store, runtime, lock
         finally:
             store.close()

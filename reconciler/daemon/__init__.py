@@ -133,6 +133,7 @@ class Daemon:
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
         decided = plan.make(desired, sight.recorded, sight.observed, answers)
+        reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
         self._journal.plan(decided, sight.recorded)
         new: list[apply.Job] = []

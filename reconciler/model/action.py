@@ -77,7 +77,7 @@ class Action:
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner"]
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "restored"]
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list

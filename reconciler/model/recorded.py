@@ -132,6 +132,7 @@ class Recorded:
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
+    restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services removed in the last ten minutes

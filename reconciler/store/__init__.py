@@ -45,7 +45,7 @@ class Store:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
         if not migration.current(db):  # so that opening to read writes nothing
             with self._transaction():
-                migration.migrate(db, directory)
+                migration.migrate(db, f"the state in {directory}")
         with self._transaction("deferred"):
             self.state_id: str = rows.meta(db, "state_id")
 
@@ -89,6 +89,14 @@ class Store:
         if self.engine() != bound:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
+
+    def settle_restore(self, source: str, at: str) -> None:
+        """What this source removes need not wait any more because of the backup that was put back at this time."""
+        with self._transaction() as db:
+            waiting = json.loads(rows.meta(db, rows.RESTORED) or "{}")
+            if waiting.get(source) == at:
+                del waiting[source]
+                rows.put_meta(db, rows.RESTORED, rows.dump(waiting))
 
     # --- steps, written ahead
 

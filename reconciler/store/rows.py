@@ -24,6 +24,8 @@ from ..model import (
 )
 from ..runtime import Effect
 
+RESTORED = "restored_at"  # meta: source → when a backup of the state was put back and not looked at since
+
 
 def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
@@ -73,6 +75,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
                        r["revision"], r["target"], r["created"] < stale)
             for r in db.execute("select * from intents order by created")
         ),
+        restored_at=json.loads(meta(db, RESTORED) or "{}"),
         removed_lately=removed,
         held_services=owned,
         notes=notes,
