@@ -96,7 +96,6 @@ def test_a_download_that_is_cut_is_taken_up_again(shelf: Shelf) -> None:
     shelf.front.faults = []
     out, err = applying.communicate(timeout=60)
     assert applying.returncode == 0, out + err
-    assert "MB, retrying in" in err
     assert shelf.sandbox.live("a")
 
 
