@@ -14,7 +14,7 @@ from typing import Literal
 
 from . import drift
 from .model import Action, Replica, Service
-from .runtime import StepVerb, container_name
+from .runtime import StepVerb
 
 NEW = ""  # stands for the container that the change itself creates
 
@@ -128,16 +128,7 @@ def _create(action: Action, number: int) -> Change:
 def _fix(action: Action, replica: Replica) -> Change:
     number, container = replica.recorded.number, replica.seen.id
     kinds = {fault.kind for fault in drift.faults(replica, action.network)}
-    found: list[Step] = []
-    if "paused" in kinds:
-        found.append(Step("unpause", number, container))
-    if "renamed" in kinds:
-        name = container_name(action.ref, number, replica.recorded.attempt)
-        found.append(Step("rename", number, container, name))
-    if action.resizes or "resized" in kinds:
-        found.append(Step("update", number, container))
-    if "disconnected" in kinds:
-        found.append(Step("connect", number, container))
+    found = _mend(action, replica)
     if "stopped" in kinds:
         found += [Step("start", number, container), Step("await", number, container)]
     elif action.verb in ("create", "replace"):
@@ -146,30 +137,43 @@ def _fix(action: Action, replica: Replica) -> Change:
     return Change(number, tuple(found))
 
 
+def _mend(action: Action, replica: Replica) -> list[Step]:
+    """All but starting it."""
+    number, container = replica.recorded.number, replica.seen.id
+    kinds = {fault.kind for fault in drift.faults(replica, action.network)}
+    found: list[Step] = []
+    if "paused" in kinds:
+        found.append(Step("unpause", number, container))
+    if "renamed" in kinds:
+        found.append(Step("rename", number, container, replica.recorded.name))
+    if action.resizes or "resized" in kinds:
+        found.append(Step("update", number, container))
+    if "disconnected" in kinds:
+        found.append(Step("connect", number, container))
+    return found
+
+
 def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[Replica]) -> Change:
     """`new` is there already when an earlier rollout of the same revision was cut off."""
     number = old[0].recorded.number
     stops: list[Step] = []
     revives: list[Step] = []
     for replica in old:
-        seen = replica.seen
-        if seen.state in ("running", "restarting", "paused"):
-            if seen.restart_policy == "always":  # or a restart of dockerd would revive it
-                stops.append(Step("pin", number, seen.id, "no"))
-                revives.append(Step("pin", number, seen.id, "always"))
+        seen, current = replica.seen, action.recorded.current if action.recorded else None
+        runs = seen.state in ("running", "restarting", "paused")
+        if runs and seen.restart_policy == "always":  # or a restart of dockerd would revive it
+            stops.append(Step("pin", number, seen.id, "no"))
+        if runs:
             stops.append(Step("stop", number, seen.id))
-            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
-        elif action.recorded and action.recorded.current and replica.recorded.base == action.recorded.current.base:
-            # Stopped by us, then cut off
-            if seen.restart_policy == "no" and replica.recorded.projection.get("restart") == "always":
+        if runs or (current and replica.recorded.base == current.base):  # or stopped by us, then cut off
+            if replica.recorded.projection.get("restart", seen.restart_policy) == "always":
                 revives.append(Step("pin", number, seen.id, "always"))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
     trial = action.verb in ("create", "replace", "update")
     container = new.seen.id if new else NEW
     create = () if new else (Step("create", number),)
-    start: tuple[Step, ...] = (Step("start", number, container),)
-    if new and new.seen.state in ("running", "paused"):
-        start = () if new.seen.state == "running" else (Step("unpause", number, container),)
+    started = new and new.seen.state in ("running", "paused")
+    start = (*(_mend(action, new) if new else ()), *(() if started else (Step("start", number, container),)))
     gate = Step("await", number, container)
     leave = (Step("stop", number, container), Step("remove", number, container))
     if order(service) == "start-first":

@@ -79,7 +79,8 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
         image_id=image_id,
         digest=digest,
     )
-    if known is None and look.strangers:
+    begun = known is not None and (known.current is not None or bool(replicas))
+    if look.strangers and not begun:
         return _adoption(base, look, adopt)
     if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
         return Decision(_held(base, known.failed))
@@ -216,7 +217,9 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if current is None:
         raise ValueError("a change of what is not there")
     change = _author(base, current, refused)
-    if change.replace:
+    left = _left_behind(service, known)
+    if change.replace or left.replace:
+        change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
         return _resumed(replace(base, verb="replace", causes=change.causes, impact=impact), known)
     base = replace(base, base=current.base, fingerprint=current.fingerprint)
@@ -228,8 +231,11 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
+    base = replace(base, resizes=bool(left.in_place), impact="in-place" if left.in_place else "none")
     if change.scale:
-        return replace(base, verb="scale", causes=change.causes + drifted)
+        return replace(base, verb="scale", causes=change.causes + left.in_place + drifted)
+    if left.in_place:
+        return replace(base, verb="heal", causes=left.in_place + drifted + change.record)
     if drifted:
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
     causes = change.record + _given_up(known)
@@ -242,18 +248,30 @@ def _given_up(known: RecordedService) -> tuple[Cause, ...]:
     return tuple(Cause(f"revision {r.number} {word} and is no longer wanted") for r, word in unfinished if r)
 
 
+def _left_behind(service: Service, known: RecordedService) -> _Change:
+    """What a revision that was not finished may have changed in place, on replicas of the current one."""
+    found: dict[str, list[Cause]] = {"in-place": [], "replace": []}
+    for revision in (known.failed, known.pending):
+        if revision is None or known.current is None or revision.base != known.current.base:
+            continue
+        for path in fingerprint.changed_fields(service, revision.digests, revision.id):
+            if fingerprint.field_class(path) == "in-place":
+                kind, cause = _in_place(service, revision, path)
+                found[kind].append(cause)
+    return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
+
+
 def _author(base: Action, current: Revision, refused: str) -> _Change:
     service = base.service
     if service is None:
         raise ValueError("a change without a service")
     found: dict[str, list[Cause]] = {"record": [], "scale": [], "in-place": [], "replace": []}
-    now = fingerprint.fields(service)
     for path in fingerprint.changed_fields(service, current.digests, current.id):
         kind = fingerprint.field_class(path)
         cause = _cause(service, current, path)
-        if kind == "in-place" and path not in now:
-            kind, cause = "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
-        elif kind == "in-place" and refused:
+        if kind == "in-place":
+            kind, cause = _in_place(service, current, path)
+        if kind == "in-place" and refused:
             kind, cause = "replace", replace(cause, field=f"{path} (not in place: {refused})")
         found[kind].append(cause)
     moved = service.spec.pull_policy == "always" and not _runs(base, current)
@@ -265,6 +283,13 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         )
         found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
     return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+
+
+def _in_place(service: Service, revision: Revision, path: str) -> tuple[fingerprint.Class, Cause]:
+    cause = _cause(service, revision, path)
+    if path in fingerprint.fields(service):
+        return "in-place", cause
+    return "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
 
 
 def _cause(service: Service, current: Revision, path: str) -> Cause:

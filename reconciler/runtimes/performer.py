@@ -23,7 +23,7 @@ from ..errors import (
     Rejected,
     UpdateRefused,
 )
-from ..model import Action, Container, Outcome, Service
+from ..model import Action, Outcome, Service
 from ..rollout import NEW, Change, Step
 from ..runtime import (
     LABEL_FINGERPRINT,
@@ -203,14 +203,10 @@ class _Run:
                     self.calls.remove(container)
                 self.journal.end(intent, Effect("container-gone", id=container))
             case "update":
-                values = body.resources(self._service.spec)
-                self._mutate(step, container, lambda: self.calls.update(container, values))
+                self._update(container, step.number)
             case "pin":
                 policy = {"RestartPolicy": {"Name": step.value}}
-                intent = self.work.begin("pin", container, step.number)
-                with self.work.shared.slots:
-                    self.calls.update(container, policy)
-                self.journal.end(intent, Effect())  # what is recorded stays: if this is cut off, it is seen as drift
+                self._mutate(step, container, lambda: self.calls.update(container, policy))
             case "unpause":
                 self._mutate(step, container, lambda: self.calls.unpause(container))
             case "rename":
@@ -268,14 +264,22 @@ class _Run:
         self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
         self.journal.end(intent, Effect())
 
+    def _update(self, container: str, number: int) -> None:
+        intent = self.work.begin("update", container, number)
+        with self.work.shared.slots:
+            self.calls.update(container, body.resources(self._service.spec))
+            seen = self.calls.inspect(container)
+        effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
+        self.journal.end(intent, effect)
+
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
+        """What is recorded of the container stays: if somebody changed it meanwhile, that is drift."""
         if step.verb == "await":
             raise ValueError("waiting changes nothing")
         intent = self.work.begin(step.verb, container, step.number)
         with self.work.shared.slots:
             call()
-            seen = self.calls.inspect(container)
-        self.journal.end(intent, _effect(seen, step.number))
+        self.journal.end(intent, Effect())
 
     def _await(self, container: str, number: int) -> None:
         service = self._service
@@ -297,7 +301,3 @@ class _Run:
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():
             raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
-
-
-def _effect(seen: Container, number: int) -> Effect:
-    return Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)

@@ -95,11 +95,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
     match effect.kind:
         case "container":
             known = db.execute("select 1 from containers where id = ?", (effect.id,)).fetchone()
-            if known:
-                db.execute(
-                    "update containers set name = ?, projection = ? where id = ?",
-                    (effect.name, dump(effect.projection), effect.id),
-                )
+            if known:  # another name that it bears now was not given by us, and is drift
+                db.execute("update containers set projection = ? where id = ?", (dump(effect.projection), effect.id))
                 return
             base = db.execute("select base from revisions where id = ?", (intent["revision"],)).fetchone()
             put_container(
