@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import apply, marker, plan, snapshots
+from . import apply, marker, plan, secrets, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
-from .runtime import Progress, Report, Runtime
+from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
 PULLS = 4  # images asked for at once
@@ -73,14 +73,23 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) -> None:
     """What must be written before the first action of the plan begins. Under the lock.
 
-    SourceError when the content of a bind changed since it was read.
+    SourceError when the content of a bind or a secret changed since it was read.
     """
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
     marker.claim(tools.runtime, tools.store)
+    state = tools.store.directory
     for action in decided.actions:
-        if action.service and action.service.files and action.verb not in ("record", "held", "adopt"):
-            snapshots.keep(tools.store.directory, Path(desired.root), action.service.files)
+        if action.service and action.verb not in ("record", "held", "adopt"):
+            snapshots.keep(state, Path(desired.root), action.service.files)
+            secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
+    secrets.prune(state / snapshots.FOLDER, _in_use(desired, sight.observed))
+
+
+def _in_use(desired: Desired, observed: Observed) -> list[str]:
+    """Sources of mounts, and names of copies that are wanted: other secrets were rotated away."""
+    wanted = [secret_folder("", digest) for service in desired.services.values() for digest in service.secrets]
+    return wanted + [source for container in observed.containers for source in container.mounts]
 
 
 def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
@@ -89,16 +98,16 @@ def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
     A failure is only reported: what runs, runs on.
     """
     wanted = {
-        service.spec.image: ref
+        (service.spec.image, service.spec.platform or ""): ref
         for ref, service in desired.services.items()
         if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
     }
     if not wanted:
         return
 
-    def ask(image: str, ref: Ref) -> None:
+    def ask(image: tuple[str, str], ref: Ref) -> None:
         try:
-            runtime.refresh(image, lambda detail: report(Progress(ref, "pulling", detail)))
+            runtime.refresh(*image, lambda detail: report(Progress(ref, "pulling", detail)))
         except ImageUnavailable as error:
             report(Progress(ref, "pull failed", error.message))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision
+from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -48,6 +48,16 @@ def volume_name(namespace: str, volume: str) -> str:
     return f"lb.{namespace}.{volume}"
 
 
+def named_volume(service: Service, volume: str) -> NamedVolume:
+    """A volume that the service mounts: as its namespace declares it, or an ordinary one of lb's."""
+    return service.volumes.get(volume) or NamedVolume(volume_name(service.ref.namespace, volume))
+
+
+def secret_folder(files: str, digest: str) -> str:
+    """Where the copy of a secret lies, in the folder of the snapshots."""
+    return f"{files}/secret-{digest}"
+
+
 def container_name(ref: Ref, number: int, attempt: int) -> str:
     """Injective, because neither namespaces nor services may contain a dot."""
     return f"{ref.namespace}.{ref.name}.{number}-{attempt}"
@@ -81,6 +91,7 @@ class Effect:
     attempt: int = 0
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
+    definition: str = ""  # of a volume
 
 
 class Journal(Protocol):
@@ -141,8 +152,9 @@ class Runtime(Protocol):
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
         condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
-        """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+    def refresh(self, image: str, platform: str, report: Callable[[str], None]) -> None:
+        """Asks the registry for the image again (`pull_policy: always`); `platform` "" is the engine's own. Raises
+        ImageUnavailable."""
 
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""

@@ -18,10 +18,10 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery", "seen"},
+    {"schema", "rollout", "status", "recovery", "seen", "policy"},
     {"plan"},
-    {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker"},
+    {"manifests", "store", "runtimes", "snapshots", "secrets", "lock"},
+    {"source", "apply", "marker", "host"},
     {"reconcile"},
     {"render"},
     {"daemon"},
@@ -40,6 +40,7 @@ PURE = {
     "status",
     "recovery",
     "render",
+    "policy",
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

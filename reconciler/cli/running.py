@@ -15,6 +15,7 @@ from types import FrameType
 import click
 
 from .. import clock, handover, lock
+from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
 from ..daemon.journal import Journal, Level, Log
@@ -22,7 +23,7 @@ from ..daemon.wakes import Wakes
 from ..errors import LockedError
 from ..store import Store
 from . import doors
-from .options import debug_option, say, state_dir, state_option, variables
+from .options import debug_option, host_option, say, state_dir, state_option, this_host, variables
 
 
 @click.command(
@@ -31,6 +32,7 @@ from .options import debug_option, say, state_dir, state_option, variables
 @click.argument("path", default=".", type=click.Path(path_type=Path))
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@host_option
 @state_option
 @debug_option
 def daemon(path: Path, settings: Sequence[str], log_format: str, state: str | None) -> None:
@@ -40,6 +42,7 @@ def daemon(path: Path, settings: Sequence[str], log_format: str, state: str | No
     apply` beside it hands over to it.
     """
     directory = state_dir(state)
+    host = this_host()
     log = _log(log_format)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
@@ -49,8 +52,8 @@ def daemon(path: Path, settings: Sequence[str], log_format: str, state: str | No
         source = sources.Source(path, variables(settings))
         life = Daemon(
             Doors(
-                read=source.read,
-                connect=lambda: doors.engine(directory),
+                read=lambda: hosts.judge(source.read(), host),
+                connect=lambda: doors.engine(directory, host),
                 lock=doors.engine_lock,
                 store=store,
                 publish=lambda recorded, observed: None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from ..model import Action, Desired, Guard, Problem, Recorded
+from ..model import Action, Desired, Guard, Problem, Recorded, Ref
 
 
 def for_removals(
@@ -19,6 +19,7 @@ def for_removals(
     if problems or not desired.complete:
         message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
+    found += _protected(gone)
     services = [action for action in gone if action.ref.name]
     lately = recorded.removed_lately.get(desired.source, 0)
     owned = sum(1 for service in recorded.services.values() if service.source == desired.source)
@@ -36,6 +37,24 @@ def for_removals(
             )
             found.append(Guard("mass-delete", message, refs, key))
     return found
+
+
+def _protected(gone: Sequence[Action]) -> list[Guard]:
+    """What `meta.protect` keeps; the namespace around a protected service stays with it."""
+    kept = [a.ref for a in gone if (a.recorded and a.recorded.protect) or _protected_namespace(a)]
+    if not kept:
+        return []
+    around = [Ref(ref.namespace) for ref in kept if Ref(ref.namespace) in {a.ref for a in gone}]
+    names = ", ".join(map(str, kept))
+    message = (
+        f"{names} would be removed, which meta.protect refuses: put the manifest back, "
+        f"or first apply it with protect: false"
+    )
+    return [Guard("protected", message, tuple(dict.fromkeys([*kept, *around])))]
+
+
+def _protected_namespace(action: Action) -> bool:
+    return bool(action.recorded_namespace and action.recorded_namespace.protect)
 
 
 def confirmation(gone: Sequence[Action]) -> str:

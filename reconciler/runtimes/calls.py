@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from ..model import Container, EngineInfo, Network, Volume
+from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 
 
 class Calls(Protocol):
@@ -30,8 +30,13 @@ class Calls(Protocol):
     def image(self, reference: str) -> str:
         """The id of the image that a reference names now, "" when there is none."""
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None: ...
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def platform(self, image: str) -> str:
+        """`linux/amd64` or `linux/arm/v7`, of the image with this id."""
+
+    def pull(self, image: str, platform: str, report: Callable[[str], None]) -> None:
+        """`platform` "" takes the engine's own."""
+
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         """Returns the id. Raises NameConflict when the name is taken."""
 
     def start(self, container: str) -> None: ...
@@ -47,7 +52,7 @@ class Calls(Protocol):
     def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None: ...
     def create_network(self, name: str, labels: Mapping[str, str], subnet: str) -> str: ...
     def remove_network(self, network: str) -> None: ...
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume: ...
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume: ...
     def remove_volume(self, name: str) -> None: ...
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""

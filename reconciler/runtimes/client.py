@@ -22,7 +22,7 @@ from docker.types import IPAMConfig, IPAMPool
 from docker.utils import kwargs_from_env
 
 from .. import errors
-from ..model import Container, EngineInfo, Network, Volume
+from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
 
@@ -82,8 +82,8 @@ class _Api(docker.APIClient):
         found: dict[str, Any] = self._raw.inspect_image(reference)
         return found
 
-    def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
-        return str(self._raw.create_container_from_config(dict(body), name)["Id"])
+    def create_raw(self, name: str, body: Mapping[str, Any], platform: str) -> str:
+        return str(self._raw.create_container_from_config(dict(body), name, platform or None)["Id"])
 
     def log_frames(
         self, container: str, follow: bool, tail: int | None, since: float | None, timestamps: bool
@@ -174,12 +174,17 @@ class DockerCalls:
         except errors.NotFound:
             return ""
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None:
+    def platform(self, image: str) -> str:
+        with _translated(f"image {image[:19]}"):
+            found = self._api.image_raw(image)
+        return "/".join(found[key] for key in ("Os", "Architecture", "Variant") if found.get(key))
+
+    def pull(self, image: str, platform: str, report: Callable[[str], None]) -> None:
         name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
         layers: dict[str, tuple[int, int]] = {}
         try:
             with _translated(f"image {image}"):
-                for event in self._api.pull(name, tag=tag, stream=True, decode=True):
+                for event in self._api.pull(name, tag=tag, stream=True, decode=True, platform=platform or None):
                     if event.get("error"):
                         raise errors.ImageUnavailable(f"image {image} can't be pulled: {event['error']}")
                     detail = event.get("progressDetail") or {}
@@ -192,9 +197,9 @@ class DockerCalls:
         except errors.EngineError as error:
             raise errors.ImageUnavailable(f"image {image} can't be pulled: {error.message}") from error
 
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         with _translated(f"container {name}"):
-            return self._api.create_raw(name, body)
+            return self._api.create_raw(name, body, platform)
 
     def start(self, container: str) -> None:
         try:
@@ -247,9 +252,11 @@ class DockerCalls:
         with contextlib.suppress(errors.NotFound), _translated(f"network {network[:12]}"):
             self._api.remove_network(network)
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume:
-        with _translated(f"volume {name}"):
-            return translate.volume(self._api.create_volume(name, driver="local", labels=dict(labels)))
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume:
+        options = dict(volume.driver_opts) or None
+        with _translated(f"volume {volume.name}"):
+            made = self._api.create_volume(volume.name, driver=volume.driver, driver_opts=options, labels=dict(labels))
+        return translate.volume(made)
 
     def remove_volume(self, name: str) -> None:
         with contextlib.suppress(errors.NotFound), _translated(f"volume {name}"):

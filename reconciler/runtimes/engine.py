@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
-from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref
+from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref
+from ..policy import Closed, Warden
 from ..runtime import MARKER, Journal, Progress, Report
 from . import gate, performer
 from .calls import Calls
+from .subnets import Pool
 from .work import Shared
 
 
 class Engine:
-    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339."""
+    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. Without a
+    `warden`, this host allows nothing that needs its policy."""
 
-    def __init__(self, calls: Calls, files: str, clock: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        files: str,
+        clock: Callable[[], str],
+        warden: Warden | None = None,
+        pool: Pool | None = None,
+    ) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = Shared(files)
+        self._shared = Shared(files, warden or Closed(), pool or Pool())
 
     def info(self) -> EngineInfo:
         return self._calls.info()
@@ -33,9 +43,9 @@ class Engine:
             images=calls.images(),
         )
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
+    def refresh(self, image: str, platform: str, report: Callable[[str], None]) -> None:
         """Asks the registry again, for `pull_policy: always`."""
-        self._calls.pull(image, report)
+        self._calls.pull(image, platform, report)
 
     def marker(self) -> Mapping[str, str] | None:
         found = self._calls.volume(MARKER)
@@ -44,7 +54,7 @@ class Engine:
     def mark(self, labels: Mapping[str, str] | None) -> None:
         self._calls.remove_volume(MARKER)
         if labels:
-            self._calls.create_volume(MARKER, labels)
+            self._calls.create_volume(NamedVolume(MARKER), labels)
 
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)

@@ -223,10 +223,10 @@ def test_a_removal() -> None:
         ({"state": "paused"}, "unpause 1 web-1"),
         ({"name": "x"}, "rename 1 web-1 shop.web.1-1"),
         ({"projection": {**UNCHANGED, "restart": "no"}}, "update 1 web-1"),
-        ({"networks": ()}, "connect 1 web-1"),
+        ({"networks": ()}, "connect 1 web-1 shop"),
         (
             {"state": "paused", "name": "x", "networks": ()},
-            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1",
+            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1 shop",
         ),
         ({"state": "dead"}, "create 1 new; start 1 new; await 1 new\nfinally remove 1 web-1"),
         (
