@@ -92,16 +92,21 @@ def _in_use(desired: Desired, observed: Observed) -> list[str]:
     return wanted + [source for container in observed.containers for source in container.mounts]
 
 
+def always_pulled(desired: Desired) -> dict[tuple[str, str], Ref]:
+    """Images whose `pull_policy` is always, each for its platform, with a service that wants it."""
+    return {
+        (service.spec.image, service.spec.platform or ""): ref
+        for ref, service in desired.services.items()
+        if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
+    }
+
+
 def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
     """Asks the registry again for images whose `pull_policy` is always, side by side.
 
     A failure is only reported: what runs, runs on.
     """
-    wanted = {
-        (service.spec.image, service.spec.platform or ""): ref
-        for ref, service in desired.services.items()
-        if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
-    }
+    wanted = always_pulled(desired)
     if not wanted:
         return
 

@@ -43,6 +43,8 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
             return Effect("container", seen.id, seen.name, intent.number, intent.attempt, seen.created, seen.projection)
     if intent.step == "remove" and all(seen.id != intent.target for seen in observed.containers):
         return Effect("container-gone", intent.target)
+    if intent.step == "remove-volume" and all(vol.name != intent.target for vol in observed.volumes):
+        return Effect("volume-gone", intent.target)
     for net in observed.networks:
         if intent.step == "network" and net.labels.get(LABEL_INTENT) == intent.nonce:
             return Effect("network", net.id, net.name)
@@ -61,6 +63,8 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     service = recorded.services.get(intent.ref)
+    if effect.kind == "volume-gone":
+        return replace(recorded, volumes={n: v for n, v in recorded.volumes.items() if n != effect.id})
     if effect.kind == "container-gone" and service:
         left = replace(service, containers=tuple(c for c in service.containers if c.id != effect.id))
         return replace(recorded, services={**recorded.services, intent.ref: left})

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service
+from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -37,6 +37,7 @@ StepVerb = Literal[
     "rename",
     "pin",
     "remove-network",
+    "remove-volume",
 ]
 
 
@@ -84,7 +85,7 @@ class Effect:
     now) or is gone; a network or volume exists (`id`) or is gone; or nothing needs recording ("none").
     """
 
-    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume"] = "none"
+    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume", "volume-gone"] = "none"
     id: str = ""
     name: str = ""
     number: int = 0
@@ -141,6 +142,17 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+class LogStream(Protocol):
+    """Chunks of ("stdout" | "stderr", bytes), demultiplexed. Raises what its runtime raises.
+
+    `close` may be called from any thread, and more than once: it ends the iteration at once, also one that is waiting
+    for the next chunk, and closes the connection to the engine. A stream that was read to its end has closed itself.
+    """
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]: ...
+    def close(self) -> None: ...
+
+
 class Runtime(Protocol):
     """Raises EngineUnreachable when no engine answers; nothing else escapes `perform` but StateError and
     LockedError: what went wrong with an action is its Outcome."""
@@ -166,9 +178,18 @@ class Runtime(Protocol):
         """One None whenever something may have changed, the first once it listens. It carries no facts, may miss
         some and may repeat itself. Raises EngineUnreachable when the engine goes away."""
 
+    def volume(self, name: str) -> Volume | None:
+        """A volume of any maker, None when there is none."""
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        """Volume → the containers that mount it, running or not, ours or not, by name."""
+
+    def remove_volume(self, name: str) -> None:
+        """With its data. Removing what is gone is no error. Raises EngineError when a container mounts it."""
+
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
-        """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""
+    ) -> LogStream:
+        """`since` in seconds since the epoch. Raises NotFound; a stream has a connection of its own."""
 
     def close(self) -> None: ...

@@ -41,6 +41,14 @@ def name(path: Path) -> str:
     return settings.value.name or str(root)
 
 
+def root(path: Path) -> Path:
+    """The folder whose files make up the source; the path itself while that can't be told."""
+    try:
+        return _root(path)[0]
+    except SourceError:
+        return path.absolute()
+
+
 def read(
     path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None
 ) -> Desired:
@@ -64,6 +72,15 @@ class Source:
         self._seen = Seen(clock)
         self._settings = _NO_SETTINGS
         self._pages: dict[str, _Kept] = {}
+
+    def folder(self) -> Path:
+        """The folder to watch: the path as it was given where it leads to the root, so that a link may lead elsewhere
+        later; else the root, that of a path inside. Raises nothing: what is not there yet may come."""
+        try:
+            root, inside = _root(self.path)
+        except SourceError:
+            return self.path
+        return root if inside or not self.path.is_dir() else self.path
 
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""

@@ -100,18 +100,16 @@ class Sandbox:
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """Raw inspects of this source's containers, by name; asked from the engine, never from lb."""
-        rows = self.api.containers(all=True, filters={"label": f"lb.source={self.name}"})
-        found = [self.api.inspect_container(row["Id"]) for row in rows]
-        named = [c for c in found if service is None or c["Config"]["Labels"]["lb.service"] == service]
-        return sorted(named, key=lambda c: c["Name"])
+        labels = [f"lb.source={self.name}", *([f"lb.service={service}"] if service else [])]
+        found = []
+        for row in self.api.containers(all=True, filters={"label": labels}):
+            with contextlib.suppress(docker.errors.NotFound):  # removed since the list
+                found.append(self.api.inspect_container(row["Id"]))
+        return sorted(found, key=lambda c: c["Name"])
 
     def live(self, service: str) -> list[dict[str, Any]]:
-        """Those that run, while others may be coming and going."""
-        found = []
-        for row in self.api.containers(filters={"label": [f"lb.source={self.name}", f"lb.service={service}"]}):
-            with contextlib.suppress(docker.errors.NotFound):
-                found.append(self.api.inspect_container(row["Id"]))
-        return found
+        """Those that run."""
+        return [container for container in self.containers(service) if container["State"]["Status"] == "running"]
 
     def one(self, service: str) -> dict[str, Any]:
         (found,) = self.containers(service)

@@ -111,7 +111,9 @@ class Crew:
         if job.cancel.is_set():
             return Outcome(action.ref, action.verb, "interrupted", "not begun", EXIT_INTERRUPTED)
         if action.verb == "held":
-            return Outcome(action.ref, "held", "held", "; ".join(map(str, action.causes)), EXIT_FAILED)
+            failed = action.recorded.failed if action.recorded else None
+            causes = "; ".join(map(str, action.causes))
+            return Outcome(action.ref, "held", "held", causes, EXIT_FAILED, failed.logs if failed else ())
         outcome = Recording(action, source, self._tools, job.cancel, job.started).carry_out()
         self._tools.report(Progress(action.ref, outcome.result, outcome.message))
         return outcome

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from .. import fingerprint
-from ..model import Action, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
 from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
@@ -46,8 +46,7 @@ class Recording:
         outcome = self._perform(None)
         if action.verb == "remove" and outcome.result == "done":
             store.forget_namespace(name)
-        else:
-            self._note(outcome, "")
+        self._note(outcome, "")
         return outcome
 
     def _service(self) -> Outcome:
@@ -56,6 +55,7 @@ class Recording:
             outcome = self._perform(None)
             if outcome.result == "done":
                 store.forget_service(action.ref, self.source)
+            self._note(outcome, "")
             return outcome
         service = action.service
         if service is None:
@@ -117,7 +117,7 @@ class Recording:
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action
-        kind = "normal" if outcome.result == "done" else "warning"
+        kind: ActivityType = "normal" if outcome.result == "done" else "warning"
         why = "; ".join(str(cause) for cause in action.causes)
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb

@@ -13,7 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import applying, looking, manifests, running
+from . import activity, applying, completion, describe, history, looking, manifests, running, serving, status, volume
 from .options import say
 
 EXAMPLES = """
@@ -44,6 +44,13 @@ lb.add_command(applying.down)
 lb.add_command(running.daemon)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
+lb.add_command(serving.serve)
+lb.add_command(status.status)
+lb.add_command(describe.describe)
+lb.add_command(activity.activity)
+lb.add_command(history.history)
+lb.add_command(volume.volume)
+lb.add_command(completion.completion)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +16,10 @@ from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, RefusedError, 
 from ..model import Desired, Plan
 from . import doors
 from .options import (
+    confirm,
     debug_option,
     echo_json,
+    interactive,
     output_option,
     read_source,
     say,
@@ -130,7 +131,7 @@ def down(path: Path, state: str | None, output: str, yes: bool, timeout: float |
         if output == "text":
             click.echo(render.plan_text(replace(decided, guards=())))
         if decided.actions and not yes:
-            _confirm("Remove all of this?")
+            confirm("Remove all of this?")
         answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))
         return _carry_out(
             desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
@@ -198,18 +199,7 @@ def _ask(decided: Plan, answers: plans.Answers, output: str, *, yes: bool) -> pl
         click.echo(render.plan_text(decided))
     held = {ref for guard in decided.guards for ref in guard.refs}
     if not yes and any(a.verb == "remove" and a.ref not in held for a in decided.actions):
-        _confirm("Remove these?")
-    if not answers.adopt and any(guard.kind == "adoption" for guard in decided.guards) and _interactive():
+        confirm("Remove these?")
+    if not answers.adopt and any(guard.kind == "adoption" for guard in decided.guards) and interactive():
         answers = replace(answers, adopt=click.confirm("Adopt what was made under the lost state?", err=True))
     return answers
-
-
-def _confirm(question: str) -> None:
-    """Without a terminal there is nobody to ask: `lb apply` in a script needs --yes to remove."""
-    if not _interactive():
-        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
-    click.confirm(question, abort=True, err=True)
-
-
-def _interactive() -> bool:
-    return sys.stdin.isatty()

@@ -12,10 +12,11 @@ from threading import Event, Timer
 from types import FrameType
 
 from .. import clock, marker
-from ..errors import EXIT_INTERRUPTED, RefusedError
+from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
 from ..host import Host
 from ..lock import Lock
-from ..model import EngineInfo
+from ..lock import key as lock_key
+from ..model import EngineInfo, Observed
 from ..runtime import Runtime
 from ..snapshots import FOLDER
 from ..store import Store
@@ -43,6 +44,30 @@ def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
 
 
 @contextlib.contextmanager
+def remembered(state: Path) -> Iterator[Store]:
+    """The state alone, for a command that asks no engine and changes nothing."""
+    store = Store.open(state, create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def glance(state: Path) -> Observed | EngineUnreachable:
+    """One look at the engine, or why there is none: for commands that still have something to say then."""
+    try:
+        runtime = engine(state)
+    except EngineUnreachable as error:
+        return error
+    try:
+        return runtime.observe()
+    except EngineUnreachable as error:
+        return error
+    finally:
+        runtime.close()
+
+
+@contextlib.contextmanager
 def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
     """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
     manages this engine."""
@@ -57,6 +82,7 @@ def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
+            store.bind_engine(info)
             yield store, runtime, lock
         finally:
             store.close()
@@ -65,7 +91,7 @@ def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -
 
 def engine_lock(info: EngineInfo, patience: float = 0.0) -> Lock:
     """Raises LockedError when another process holds it for longer than `patience` seconds."""
-    return Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]]), wait=patience)
+    return Lock.acquire(lock_key(info), " ".join(["lb", *sys.argv[1:]]), wait=patience)
 
 
 class Stop(Event):

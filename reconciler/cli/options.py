@@ -103,5 +103,23 @@ def service_ref(name: str, namespace: str | None) -> Ref:
     return Ref(namespace, name)
 
 
+def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | None]:
+    """What `[NAMESPACE[/SERVICE]]` and `-n NAMESPACE` name: a namespace and a service, None for any."""
+    if target is None or (namespace is None and "/" not in target):
+        return (namespace if target is None else target), None
+    return service_ref(target, namespace)
+
+
+def confirm(question: str) -> None:
+    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
+    if not interactive():
+        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty()
+
+
 def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

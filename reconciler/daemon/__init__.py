@@ -65,7 +65,7 @@ class Daemon:
         self._ended: SimpleQueue[apply.Job] = SimpleQueue()
         self._asked: SimpleQueue[Errand] = SimpleQueue()
         self._errands: list[Errand] = []
-        self._asked_images = ""  # the digest of the source whose images the registry was asked for
+        self._refreshed = ""  # the digest of the source whose images the registry was asked for
         self._troubles = 0  # turns in a row that engine or state could not be had
         self._cost = 0.0  # seconds that the last look took
         self._listener: Thread | None = None
@@ -115,8 +115,8 @@ class Daemon:
 
     def _cycle(self) -> None:
         desired = self._read()
-        errand = self._next_errand(desired)
         runtime = self._connected()
+        errand = self._next_errand(desired, runtime)
         jobs = self._shift.crew.jobs if self._shift else ()
         busy = {job.action.ref: job for job in jobs}
         begun = time.monotonic()
@@ -125,6 +125,10 @@ class Daemon:
         self._doors.publish(sight.recorded, sight.observed)
         if desired is None:
             return
+        if desired.digest != self._refreshed:
+            self._refreshed = desired.digest
+            if reconcile.always_pulled(desired):
+                self._refresh(desired, runtime)
         superseded = self._supersede(desired, {job.action.ref: job.action for job in jobs})
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
@@ -288,7 +292,21 @@ class Daemon:
         for errand in tuple(self._errands):
             errand.news.put(progress)
 
-    def _next_errand(self, desired: Desired | None) -> Errand | None:
+    def _refresh(self, desired: Desired, runtime: Runtime, errand: Errand | None = None) -> None:
+        """Asks the registry again for what is always to be pulled, beside everything else; then the errand goes on."""
+
+        def ask() -> None:
+            try:
+                reconcile.refresh(desired, runtime, self._report)
+            except LbError as error:
+                self._journal.state("registry", "warning", error.message)
+            if errand:
+                self.ask(errand)
+            self._wakes.kick()
+
+        Thread(target=ask, daemon=True, name="pull").start()
+
+    def _next_errand(self, desired: Desired | None, runtime: Runtime) -> Errand | None:
         try:
             errand = self._asked.get_nowait()
         except Empty:
@@ -296,6 +314,10 @@ class Daemon:
         refusal = errand.accepts(desired) if desired else SourceError("the source can't be read; nothing is changed")
         if refusal or errand.only_check:
             errand.fail(refusal) if refusal else errand.accepted()
-            return self._next_errand(desired)
+            return self._next_errand(desired, runtime)
+        if desired and not errand.refreshed and reconcile.always_pulled(desired):
+            errand.refreshed = True
+            self._refresh(desired, runtime, errand)
+            return self._next_errand(desired, runtime)
         self._errands.append(errand)
         return errand

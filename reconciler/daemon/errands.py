@@ -26,6 +26,7 @@ class Errand:
     answers: Answers
     accepts: Callable[[Desired], LbError | None]
     only_check: bool = False
+    refreshed: bool = False  # the registry was asked for what is always to be pulled
     news: SimpleQueue[Progress | Cycle | LbError] = field(default_factory=SimpleQueue)
     plan: Plan | None = None
     open: list[Job] = field(default_factory=list)

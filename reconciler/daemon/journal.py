@@ -51,7 +51,7 @@ class Journal:
 
     def plan(self, decided: Plan, recorded: Recorded) -> None:
         """Says what is new among what is held back, and what is mended; records it as notes."""
-        notes = _problems(decided, recorded) | _guards(decided)
+        notes = _guards(decided) | _problems(decided, recorded)  # what can't be read says more than what waits for it
         notes |= {ref: ("DriftFight", text) for ref, text in self._fights.items()}
         self._fights = {}
         if notes == self._notes:

@@ -21,6 +21,7 @@ from .observed import Container, EngineInfo, Network, Observed, Volume
 from .parts import Device, EnvFile, Limits, Links, Logging, NamedVolume, Powers, Process, Secret, Ulimit
 from .recorded import (
     Activity,
+    ActivityType,
     OpenIntent,
     Recorded,
     RecordedContainer,
@@ -33,6 +34,7 @@ from .recorded import (
 __all__ = [
     "Action",
     "Activity",
+    "ActivityType",
     "Cause",
     "Condition",
     "Container",

@@ -70,7 +70,8 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which engine this is. `local` is False when the lock on this host does not reach it."""
+    """Which engine this is. `local` is False when the lock on this host does not reach it; `lacks` are the limits
+    (memory, swap, cpus, pids) that its kernel can't enforce."""
 
     id: str
     root: str  # DockerRootDir
@@ -78,6 +79,7 @@ class EngineInfo:
     api_version: str
     version: str = ""
     local: bool = True
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from .desired import Dependency, Place, Ref
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
+ActivityType = Literal["normal", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,11 @@ class RecordedService:
     protect: bool = False
     note: str = ""  # why it is held back, until that is mended
 
+    @property
+    def shown(self) -> Revision | None:
+        """The last good one; before there is any, the one that is under way or failed."""
+        return self.current or self.pending or self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedVolume:
@@ -148,9 +154,10 @@ class Activity:
     created: str
     namespace: str
     service: str
-    type: Literal["normal", "warning"]
+    type: ActivityType
     reason: str
     message: str
     revision: str = ""
     commit: str = ""
     count: int = 1
+    updated: str = ""

@@ -56,8 +56,9 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
             actions.append(replace(decided.action, unattended=answers.no_wait))
     found += _redefined(owned, recorded, observed, actions)
     gone = removals.decide(owned, recorded, observed)
-    found += guards.for_removals(owned, recorded, gone, problems, answers.confirm)
-    gone = [a for a in gone if not answers.busy.intersection((a.ref, *(() if a.ref.name else a.after)))]
+    begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
+    gone = [action for action in gone if action not in begun]
+    found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
     return Plan(
         source=desired.source,
         actions=tuple(services.link(actions, answers.busy) + gone),
@@ -66,6 +67,11 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
     )
+
+
+def _inside(removal: Action) -> tuple[Ref, ...]:
+    """The services that have to go before a namespace can."""
+    return () if removal.ref.name else removal.after
 
 
 def allowed(plan: Plan) -> Plan:

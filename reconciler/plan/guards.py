@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..model import Action, Desired, Guard, Problem, Recorded, Ref
 
 
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """Those to come, and those that are under way: they count against the budget, and can't be held back any more."""
+
+    to_come: Sequence[Action]
+    begun: Sequence[Action] = ()
+
+
 def for_removals(
-    desired: Desired, recorded: Recorded, gone: Sequence[Action], problems: Sequence[Problem], confirm: str
+    desired: Desired, recorded: Recorded, removals: Removals, problems: Sequence[Problem], confirm: str
 ) -> list[Guard]:
     """The guards over all removals of this plan; each names the removals it holds back."""
+    gone = removals.to_come
     if not gone:
         return []
     refs = tuple(action.ref for action in gone)
@@ -21,11 +31,12 @@ def for_removals(
         found.append(Guard("incomplete", message, refs))
     found += _protected(gone)
     services = [action for action in gone if action.ref.name]
-    lately = recorded.removed_lately.get(desired.source, 0)
+    begun = sum(1 for action in removals.begun if action.ref.name)
+    lately = recorded.removed_lately.get(desired.source, 0) + begun
     owned = sum(1 for service in recorded.services.values() if service.source == desired.source)
     before = max(recorded.held_services.get(desired.source, 0), owned)
     budget = desired.budget.allows(before)
-    all_of_them = owned >= 2 and len(services) == owned
+    all_of_them = owned >= 2 and len(services) + begun == owned
     if services and (all_of_them or len(services) + lately > budget):
         key = confirmation(gone)
         if confirm != key:

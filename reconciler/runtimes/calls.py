@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from ..model import Container, EngineInfo, NamedVolume, Network, Volume
+from ..runtime import LogStream
 
 
 class Calls(Protocol):
@@ -24,6 +25,9 @@ class Calls(Protocol):
     def networks(self) -> list[Network]: ...
     def volumes(self) -> list[Volume]: ...
     def volume(self, name: str) -> Volume | None: ...
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        """Volume → names of all containers that mount it."""
+
     def images(self) -> dict[str, str]:
         """Full reference → image id, of every image; one without a name stands under its id."""
 
@@ -62,5 +66,7 @@ class Calls(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]: ...
+    ) -> LogStream:
+        """On a connection of its own. Raises NotFound."""
+
     def close(self) -> None: ...

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 
-from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref
+from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
 from ..policy import Closed, Warden
-from ..runtime import MARKER, Journal, Progress, Report
+from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
 from .calls import Calls
 from .subnets import Pool
@@ -56,6 +56,15 @@ class Engine:
         if labels:
             self._calls.create_volume(NamedVolume(MARKER), labels)
 
+    def volume(self, name: str) -> Volume | None:
+        return self._calls.volume(name)
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        return self._calls.mounted()
+
+    def remove_volume(self, name: str) -> None:
+        self._calls.remove_volume(name)
+
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)
 
@@ -68,7 +77,7 @@ class Engine:
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         return self._calls.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..model import Container, Network, Port, Volume
@@ -64,6 +64,17 @@ def network(raw: Mapping[str, Any]) -> Network:
 def volume(raw: Mapping[str, Any]) -> Volume:
     options = tuple(sorted((raw.get("Options") or {}).items()))
     return Volume(raw["Name"], raw.get("Labels") or {}, raw.get("CreatedAt", ""), raw.get("Driver", "local"), options)
+
+
+def mounted(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """From `GET /containers/json`: volume → names of the containers that mount it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        name = (row.get("Names") or [row["Id"][:12]])[0].lstrip("/")
+        for mount in row.get("Mounts") or ():
+            if mount.get("Type") == "volume" and mount.get("Name"):
+                found[mount["Name"]] = (*found.get(mount["Name"], ()), name)
+    return found
 
 
 def full_reference(name: str) -> str:

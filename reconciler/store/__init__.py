@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Literal
 
-from .. import __version__
 from ..clock import Clock, now, rfc3339, seconds
 from ..errors import StateError
 from ..model import (
     Activity,
+    ActivityType,
     EngineInfo,
     Namespace,
     Recorded,
@@ -30,20 +30,22 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect, Intent
-from . import rows
-from .connection import connect, unusable
-from .schema import MIGRATIONS
+from . import history, migration, rows
+from .connection import connect, unusable, write_ahead
+from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
 INTENT_AGE = 3600.0  # seconds after which the engine can't be about to carry out a call
-ACTIVITY_KEPT = 1000  # entries a service
+
+__all__ = ["ACTIVITY_KEPT", "INTENT_AGE", "Store"]
 
 
 class Store:
     def __init__(self, db: sqlite3.Connection, directory: Path, clock: Clock) -> None:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
-        if self._version() != len(MIGRATIONS):  # so that opening to read writes nothing
-            self._migrate()
+        if not migration.current(db):  # so that opening to read writes nothing
+            with self._transaction():
+                migration.migrate(db, directory)
         with self._transaction("deferred"):
             self.state_id: str = rows.meta(db, "state_id")
 
@@ -56,8 +58,7 @@ class Store:
             raise unusable(directory, error) from error
         try:
             db.row_factory = sqlite3.Row
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
+            write_ahead(db)
             return cls(db, directory, clock)
         except sqlite3.Error as error:
             db.close()
@@ -85,8 +86,9 @@ class Store:
 
     def bind_engine(self, info: EngineInfo) -> None:
         bound = {"id": info.id, "root": info.root, "endpoint": info.endpoint}
-        with self._transaction() as db:
-            rows.put_meta(db, "engine", rows.dump(bound))
+        if self.engine() != bound:
+            with self._transaction() as db:
+                rows.put_meta(db, "engine", rows.dump(bound))
 
     # --- steps, written ahead
 
@@ -263,32 +265,24 @@ class Store:
     # --- activity
 
     def add_activity(
-        self, ref: Ref, kind: str, reason: str, message: str, revision: str = "", commit: str = ""
+        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = ""
     ) -> None:
         """The same as the object's latest entry is counted, not written again."""
-        at = self._clock()
+        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit)
         with self._transaction() as db:
-            last = db.execute(
-                "select * from activity where namespace = ? and service = ? order by seq desc limit 1", ref
-            ).fetchone()
-            if last and (last["reason"], last["message"], last["revision"]) == (reason, message, revision):
-                db.execute("update activity set count = count + 1, updated = ? where seq = ?", (at, last["seq"]))
-                return
-            db.execute(
-                "insert into activity (id, created, updated, namespace, service, type, reason, message, revision, "
-                "commit_id, count) values (?,?,?,?,?,?,?,?,?,?,1)",
-                (str(uuid.uuid4()), at, at, *ref, kind, reason, message, revision, commit),
-            )
-            db.execute(
-                "delete from activity where namespace = ? and service = ? and seq <= (select seq from activity "
-                "where namespace = ? and service = ? order by seq desc limit 1 offset ?)",
-                (*ref, *ref, ACTIVITY_KEPT),
-            )
+            history.note(db, entry)
 
-    def activity(self, namespace: str, service: str | None = None) -> list[Activity]:
+    def activity(
+        self, namespace: str | None = None, service: str | None = None, limit: int | None = None
+    ) -> list[Activity]:
         """Newest first; of a whole namespace, its services included, when `service` is None."""
         with self._transaction("deferred") as db:
-            return rows.activity(db, namespace, service)
+            return history.activity(db, namespace, service, limit)
+
+    def revisions(self, ref: Ref) -> list[Revision]:
+        """All that the service had since it was created, by number; the current one is not always the last."""
+        with self._transaction("deferred") as db:
+            return history.revisions(db, ref)
 
     # --- inside
 
@@ -297,32 +291,6 @@ class Store:
             "insert into attempts values (?,?,1) on conflict do update set last = last + 1 returning last", ref
         ).fetchone()
         return int(row["last"])
-
-    def _version(self) -> int:
-        return int(self._db.execute("pragma user_version").fetchone()[0])
-
-    def _migrate(self) -> None:
-        with self._transaction() as db:
-            version = self._version()  # again: another process may have been faster
-            if version > len(MIGRATIONS):
-                raise self._too_new(version)
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    if statement.strip():
-                        db.execute(statement)
-            db.execute(f"pragma user_version = {len(MIGRATIONS)}")
-            rows.put_meta(db, "lb", __version__)
-            if not rows.meta(db, "state_id"):
-                rows.put_meta(db, "state_id", uuid.uuid4().hex)
-
-    def _too_new(self, version: int) -> StateError:
-        writer = rows.meta(self._db, "lb")
-        wanted = f"lb {writer} or later" if writer else "the lb that wrote it, or a later one"
-        return StateError(
-            f"the state in {self.directory} was written by a newer lb "
-            f"(version {version} of its tables; lb {__version__} knows {len(MIGRATIONS)})",
-            hint=f"use {wanted}, or restore a backup of the state",
-        )
 
     @contextlib.contextmanager
     def _transaction(self, kind: Literal["immediate", "deferred"] = "immediate") -> Iterator[sqlite3.Connection]:

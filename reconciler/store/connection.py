@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import time
 from pathlib import Path
 
 from ..errors import StateError
+
+BUSY = 10.0  # seconds to wait for another process's transaction
 
 
 def connect(directory: Path, create: bool) -> sqlite3.Connection:
@@ -23,6 +27,31 @@ def connect(directory: Path, create: bool) -> sqlite3.Connection:
     return _open(str(file))
 
 
+def write_ahead(db: sqlite3.Connection) -> None:
+    """Durable commits in a log of their own. SQLite waits for nobody here, so that we do: another process may be
+    making or leaving the state at this moment."""
+    end = time.monotonic() + BUSY
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    db.execute("pragma synchronous = full")
+
+
+def stamp(directory: Path) -> tuple[tuple[int, int], ...]:
+    """Another value after each write, by whatever process; empty while there is no state."""
+    found = []
+    for name in ("state.db", "state.db-wal"):
+        with contextlib.suppress(OSError):
+            status = (directory / name).stat()
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
 def _is_there(file: Path) -> bool:
     try:
         file.stat()
@@ -32,7 +61,7 @@ def _is_there(file: Path) -> bool:
 
 
 def _open(target: str) -> sqlite3.Connection:
-    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
+    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=BUSY)
 
 
 def unusable(directory: Path, error: Exception) -> StateError:

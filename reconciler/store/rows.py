@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..model import (
-    Activity,
     Dependency,
     Namespace,
     OpenIntent,
@@ -44,7 +43,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
     """Everything; removals are counted from `since` (seconds since the epoch), intents are stale before `stale`."""
     revisions: dict[tuple[Ref, str], Revision] = {}
     for row in db.execute("select * from revisions where status != 'superseded' order by number"):
-        found = _revision(row)
+        found = to_revision(row)
         revisions[found.ref, found.status] = found
     containers: dict[Ref, list[RecordedContainer]] = {}
     for row in db.execute("select * from containers order by number, attempt"):
@@ -85,17 +84,7 @@ def revision(db: sqlite3.Connection, ref: Ref, status: str) -> Revision | None:
         "select * from revisions where namespace = ? and service = ? and status = ? order by number desc",
         (*ref, status),
     ).fetchone()
-    return _revision(row) if row else None
-
-
-def activity(db: sqlite3.Connection, namespace: str, service: str | None) -> list[Activity]:
-    query = "select * from activity where namespace = ?" + ("" if service is None else " and service = ?")
-    values = (namespace,) if service is None else (namespace, service)
-    return [
-        Activity(r["id"], r["created"], r["namespace"], r["service"], r["type"], r["reason"], r["message"],
-                 r["revision"], r["commit_id"], r["count"])
-        for r in db.execute(query + " order by seq desc", values)
-    ]  # fmt: skip
+    return to_revision(row) if row else None
 
 
 def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
@@ -125,6 +114,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
             put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition))
+        case "volume-gone":
+            db.execute("delete from volumes where name = ?", (effect.id,))
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
@@ -215,7 +206,7 @@ def _service(
     )
 
 
-def _revision(row: sqlite3.Row) -> Revision:
+def to_revision(row: sqlite3.Row) -> Revision:
     return Revision(
         id=row["id"],
         ref=Ref(row["namespace"], row["service"]),

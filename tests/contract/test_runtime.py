@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import pytest
 
-from reconciler import clock, reconcile
+from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
 from reconciler.model import (
     Container,
@@ -221,6 +221,24 @@ def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:
     world.apply(b, c, d)
     assert {seen.ref.name for seen in world.seen().values()} == {"b", "c", "d"}
     assert world.calls.volume("lb.t.data")
+
+
+def test_a_volume_is_removed_once_no_container_mounts_it(world: World) -> None:
+    a = world.service("a", mounts=(Mount("/data", "volume", "data"),))
+    b, c, d = (world.service(name) for name in "bcd")
+    world.apply(a, b, c, d)
+    runtime = Engine(world.calls, "/nowhere", clock.now)
+    (name,) = (seen.name for seen in world.seen().values() if seen.ref.name == "a")
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    world.calls.stop(next(c.id for c in world.seen().values() if c.name == name), 0)
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    with pytest.raises(errors.EngineError, match="in use"):
+        runtime.remove_volume("lb.t.data")
+    world.apply(b, c, d)
+    assert "lb.t.data" not in runtime.mounted() and runtime.volume("lb.t.data")
+    runtime.remove_volume("lb.t.data")
+    assert runtime.volume("lb.t.data") is None
+    runtime.remove_volume("lb.t.data")
 
 
 def test_a_taken_port_names_its_holder_and_is_tried_again(world: World) -> None:

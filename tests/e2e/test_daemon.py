@@ -195,7 +195,7 @@ def test_quiet_cycles_change_nothing_and_say_nothing(sandbox: Sandbox, tmp_path:
 
 def test_an_apply_beside_it_is_handed_over(sandbox: Sandbox) -> None:
     sandbox.namespace()
-    sandbox.service("a")
+    sandbox.service("a", env={"B": "${B:-1}"})
     with running_daemon(sandbox) as daemon:
         eventually(lambda: in_order(sandbox, "a"))
         assert sandbox.apply().out == "no changes\n"
@@ -206,7 +206,7 @@ def test_an_apply_beside_it_is_handed_over(sandbox: Sandbox) -> None:
         sandbox.service("bad", command=["sh", "-c", "echo broken; exit 3"], restart="no")
         failed = sandbox.apply(code=1)
         assert "exit 3" in failed.out and "| broken" in failed.out
-        assert "with other variables" in sandbox.lb("apply", "--yes", "--set", "A=b", code=77).err
+        assert "with other variables" in sandbox.lb("apply", "--yes", "--set", "B=2", code=77).err
         assert "stop `lb daemon` first" in sandbox.lb("down", "--yes", code=77).err
         assert "take this back" in sandbox.lb("apply", "-f", "t.a.yaml", code=77).err
         assert len(sandbox.live("a")) == 1 and daemon.process.poll() is None
@@ -248,7 +248,7 @@ def test_there_is_one_daemon_a_state(sandbox: Sandbox) -> None:
     sandbox.namespace()
     with running_daemon(sandbox) as daemon:
         eventually(lambda: "t: create" in daemon.log)  # a network that the engine is about to make would stay behind
-        second = sandbox.lb("daemon", code=75)
+        second = sandbox.lb("daemon", "--listen", "127.0.0.1:0", code=75)
         assert f"pid {daemon.process.pid}" in second.err
 
 

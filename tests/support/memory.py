@@ -16,6 +16,7 @@ from typing import Any
 from reconciler import errors
 from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, NamedVolume, Network, Volume
+from reconciler.runtime import LogStream
 from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
 
@@ -23,6 +24,19 @@ from reconciler.runtimes.calls import Calls
 @dataclass
 class _Held:
     raw: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Written(LogStream):
+    """A log that is finished."""
+
+    text: bytes
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        yield "stdout", self.text
+
+    def close(self) -> None:
+        self.text = b""
 
 
 @dataclass
@@ -65,6 +79,14 @@ class Memory(Calls):
     def volume(self, name: str) -> Volume | None:
         return self._volumes.get(name)
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for held in self._containers.values():
+            for mount in held.raw["HostConfig"]["Mounts"]:
+                if mount["Type"] == "volume":
+                    found[mount["Source"]] = (*found.get(mount["Source"], ()), held.raw["Name"].lstrip("/"))
+        return found
+
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
@@ -79,9 +101,9 @@ class Memory(Calls):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         words = self._find(container).raw["Config"].get("Cmd") or []
-        yield "stdout", (" ".join(words) + "\n").encode()
+        return Written((" ".join(words) + "\n").encode())
 
     def close(self) -> None:
         self.calls.clear()
@@ -196,6 +218,8 @@ class Memory(Calls):
     def remove_volume(self, name: str) -> None:
         with self._lock:
             self.calls.append(f"remove-volume {name}")
+            if name in self.mounted():
+                raise errors.EngineError("volume is in use")
             self._volumes.pop(name, None)
 
     # --- what a person might do by hand

@@ -567,3 +567,15 @@ def test_what_a_guard_holds_back_is_not_allowed() -> None:
 def test_no_wait_is_on_every_service() -> None:
     actions = empty(make_service()).answering(no_wait=True).plan().actions
     assert [a.unattended for a in actions] == [False, True]
+
+
+def test_removals_under_way_count_against_the_budget_and_are_not_held_back() -> None:
+    names = [f"s{i}" for i in range(8)]
+    world = steady(*(make_service(name) for name in names))
+    two_begun = frozenset({Ref("shop", "s0"), Ref("shop", "s1")})
+    begun = world.drops(*two_begun).answering(busy=two_begun).plan()
+    assert not begun.guards and not begun.actions
+    more = world.drops(*(Ref("shop", name) for name in names[:3])).answering(busy=two_begun).plan()
+    (guard,) = more.guards
+    assert guard.kind == "mass-delete" and guard.refs == (Ref("shop", "s2"),)
+    assert "2 more in the last ten minutes" in guard.message

@@ -35,7 +35,16 @@ def test_the_class_of_a_field(field: str, said: str) -> None:
     assert fingerprint.field_class(field) == said.replace(" ", "-")
 
 
-@pytest.mark.parametrize(("name", "command"), lb.commands.items())
+def commands(group: click.Group, before: str = "") -> list[tuple[str, click.Command]]:
+    """Those inside of groups with the group's name before theirs."""
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        inner = isinstance(command, click.Group)
+        found += commands(command, f"{before}{name} ") if inner else [(f"{before}{name}", command)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(lb))
 def test_every_command_and_option_is_named(name: str, command: click.Command) -> None:
     text = section("Commands")
     assert f"| `lb {name}" in text

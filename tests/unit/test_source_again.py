@@ -311,6 +311,15 @@ def test_the_digest_overlooks_what_does_not_count(root: Path) -> None:
     assert source.read(root, variables={}).digest == before
 
 
+def test_the_folder_to_watch_is_the_path_as_given_or_the_root_above(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("source")
+    assert Source(root).folder() == root
+    assert Source(tmp_path / "current").folder() == tmp_path / "current"
+    for part in ("apps", "apps/web.yaml", "lb.yaml"):
+        assert Source(tmp_path / "current" / part).folder() == root
+    assert Source(tmp_path / "later").folder() == tmp_path / "later"
+
+
 # Any edits in any order
 
 

@@ -594,6 +594,7 @@ def test_threads_share_one_store(store: Store) -> None:
 
 def test_the_clock_and_its_inverse() -> None:
     assert seconds("2026-01-02T03:04:05.5Z") == seconds("2026-01-02T03:04:05Z") + 0.5
+    assert seconds("2026-01-02T05:04:05+02:00") == seconds("2026-01-02T03:04:05Z")
     assert rfc3339(int(seconds("2026-01-02T03:04:05.500000000Z") * 1e9)) == "2026-01-02T03:04:05.500000000Z"
     assert len(now()) == len("2026-01-02T03:04:05.123456789Z")
 

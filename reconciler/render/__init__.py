@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
-from .reconcile import Cycle
-from .status import Status
+from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..reconcile import Cycle
+from ..status import Status
 
 VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "scale": "~", "remove": "-", "adopt": "<", "heal": "!",
@@ -126,45 +126,6 @@ def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -
     return table
 
 
-def namespace_json(namespace: RecordedNamespace) -> dict[str, Any]:
-    """The reference's namespace object; labels are ours, after its keys."""
-    return {
-        "meta": {
-            "name": namespace.ref.namespace,
-            "description": namespace.description,
-            "created": namespace.created,
-            "updated": namespace.updated,
-            "labels": dict(namespace.labels),
-        }
-    }
-
-
-def service_json(service: RecordedService, status: Status) -> dict[str, Any]:
-    """The reference's service object: meta, state, spec. The spec is as written, variables unresolved."""
-    revision = shown_revision(service)
-    counters = status.counters
-    memory = (revision.memory or 0) // 1048576 if revision else 0
-    return {
-        "meta": {
-            "name": service.ref.name,
-            "description": service.description,
-            "replicas": status.wanted,
-            "namespace": service.ref.namespace,
-            "created": service.created,
-            "updated": service.updated,
-            "labels": dict(service.labels),
-        },
-        "state": {
-            "state": status.word,
-            "status": status.why,
-            "resources": {"memory": memory * status.wanted},
-            "replicas": {name: getattr(counters, name) for name in
-                         ("total", "provision", "ready", "running", "created", "stopped", "errored")},
-        },
-        "spec": [_spec_json(revision, memory)] if revision else [],
-    }  # fmt: skip
-
-
 def manifest(service: RecordedService) -> dict[str, Any]:
     """The manifest as its author wrote it, for `get -o yaml`."""
     revision = shown_revision(service)
@@ -191,8 +152,7 @@ def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
 
 
 def shown_revision(service: RecordedService) -> Revision | None:
-    """The last good one; before there is any, the one that is under way or failed."""
-    return service.current or service.pending or service.failed
+    return service.shown
 
 
 def _action_json(action: Action) -> dict[str, Any]:
@@ -208,24 +168,6 @@ def _action_json(action: Action) -> dict[str, Any]:
         ],
         "impact": action.impact,
     }
-
-
-def _spec_json(revision: Revision, memory: int) -> dict[str, Any]:
-    written = revision.written
-    env = written.get("env")
-    listed = [f"{name}={value}" for name, value in env.items()] if isinstance(env, dict) else env
-    command = written.get("command", "")
-    return {
-        "meta": {
-            "id": revision.id, "parent": revision.parent, "revision": revision.number, "labels": {},
-            "created": revision.created, "updated": revision.updated,
-        },
-        "memory": memory,
-        "command": command if isinstance(command, str) else " ".join(map(str, command)),
-        "image": revision.image,
-        "env": listed,
-        "ports": written.get("ports", []),
-    }  # fmt: skip
 
 
 def _ports(status: Status) -> str:
