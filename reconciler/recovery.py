@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from .model import Container, Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Ref, Revision
-from .runtime import LABEL_INTENT, Effect, container_name
+from .runtime import LABEL_FINGERPRINT, LABEL_INTENT, Effect, container_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
             return Effect("network", net.id, net.name)
     for vol in observed.volumes:
         if intent.step == "volume" and vol.labels.get(LABEL_INTENT) == intent.nonce:
-            return Effect("volume", vol.name, vol.name, created=vol.created)
+            definition = vol.labels.get(LABEL_FINGERPRINT, "")
+            return Effect("volume", vol.name, vol.name, created=vol.created, definition=definition)
     return Effect()
 
 
@@ -69,7 +70,7 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         known = replace(recorded.namespaces[intent.ref.namespace], network=effect.id)
         return replace(recorded, namespaces={**recorded.namespaces, intent.ref.namespace: known})
     if effect.kind == "volume":
-        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
+        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     service = recorded.services.get(intent.ref)
     if effect.kind == "volume-gone":

@@ -24,7 +24,7 @@ from ..model import (
     Revision,
     Service,
 )
-from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, repository, volume_name
+from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
         service=service,
         recorded=known,
         replicas=replicas,
-        network=_network(look),
-        volumes=tuple(volume_name(ref.namespace, m.source) for m in service.spec.mounts if m.kind == "volume"),
+        networks=_networks(look),
+        volumes=tuple(named_volume(service, m.source) for m in service.spec.mounts if m.kind == "volume"),
         fingerprint=fingerprint.fingerprint(service),
         image_id=image_id,
         digest=digest,
@@ -96,7 +96,8 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     if action is None or action.verb in ("record", "held"):
         return decided
     known = {v.name: v.created for v in look.recorded.volumes.values()}
-    claims = tuple(v for v in look.observed.volumes if v.name in action.volumes and known.get(v.name) != v.created)
+    ours = {volume.name for volume in action.volumes if not volume.external}
+    claims = tuple(v for v in look.observed.volumes if v.name in ours and known.get(v.name) != v.created)
     if not claims:
         return decided
     action = replace(action, claims=claims)
@@ -135,8 +136,8 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     active = {a.ref for a in actions} | set(busy)
     linked: list[Action] = []
     for action in actions:
-        namespace = Ref(action.ref.namespace)
-        after = (namespace,) if action.ref.name and namespace in active else ()
+        namespaces = {Ref(action.ref.namespace), *(Ref(name) for name in action.networks)} if action.ref.name else set()
+        after = tuple(sorted(namespaces & active))
         makes = action.service if action.verb in ("create", "replace", "scale") else None
         linked.append(replace(action, after=after, needs=makes.spec.depends_on if makes else ()))
     return linked
@@ -156,10 +157,15 @@ def _image(service: Service, observed: Observed) -> tuple[str, str]:
     return found, exact or next(names, "").removeprefix(prefix)
 
 
-def _network(look: Look) -> str:
-    namespace = look.recorded.namespaces.get(look.service.ref.namespace)
+def _networks(look: Look) -> dict[str, str]:
+    """Of every namespace whose network the service is in; none where it has a network mode of its own."""
+    links, own = look.service.spec.links, look.service.ref.namespace
     live = {network.id for network in look.observed.networks}
-    return namespace.network if namespace and namespace.network in live else ""
+    found = {}
+    for name in () if links.network_mode else (own, *links.networks):
+        namespace = look.recorded.namespaces.get(name)
+        found[name] = namespace.network if namespace and namespace.network in live else ""
+    return found
 
 
 def _adoption(base: Action, look: Look, adopt: bool) -> Decision:
@@ -318,7 +324,7 @@ def _drift(base: Action, service: Service, known: RecordedService) -> tuple[Caus
             if by_number[number] > 1:
                 found.append(Cause(f"replica {number} exists twice"))
             else:
-                found += [Cause(fault.text) for fault in drift.faults(replica, base.network)]
+                found += [Cause(fault.text) for fault in drift.faults(replica, base.networks)]
         elif known.current and number > known.current.replicas:
             found.append(Cause(f"replica {number} is one too many"))
     had = known.current.replicas if known.current else 0

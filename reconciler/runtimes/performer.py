@@ -7,13 +7,14 @@ was cut off is made again by the next cycle. Waiting at the gate holds none of t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
-from typing import Literal
+from typing import Any, Literal
 
 from .. import rollout
 from ..errors import (
+    Denied,
     EngineError,
     InterruptedByUser,
     LbError,
@@ -38,7 +39,6 @@ from ..runtime import (
     Report,
     aliases,
     container_name,
-    network_name,
 )
 from . import body, gate, surroundings
 from .calls import Calls
@@ -76,6 +76,7 @@ class _Run:
         self.work, self.calls, self.action, self.journal = work, work.calls, work.action, work.journal
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
         self.image = ""  # id of the image that they are made from
+        self.volumes = self.action.volumes  # that they mount; once they are there, as the engine has them
         self.unstarted = 0  # replicas of a new service that have not been started yet
         self.lock = Lock()
 
@@ -99,12 +100,13 @@ class _Run:
 
     def _prepare(self) -> None:
         service = self._service
+        self._admitted(body.create(service, {}, self.work.shared.files))
         self.image, digest = surroundings.image(self.work, service)
         self.journal.image(self.image, digest)
-        for name in self.action.volumes:
-            surroundings.volume(self.work, name)
-        if not self.action.network and service.ref.namespace not in self.work.shared.networks:
-            raise NotFound(f"the network of namespace {service.ref.namespace} is not there")
+        self.volumes = tuple(surroundings.volume(self.work, volume) for volume in self.action.volumes)
+        for namespace, network in self.action.networks.items():
+            if not network and namespace not in self.work.shared.networks:
+                raise NotFound(f"the network of namespace {namespace} is not there")
 
     # --- the replicas
 
@@ -213,7 +215,8 @@ class _Run:
                 self._mutate(step, container, lambda: self.calls.rename(container, step.value))
             case "connect":
                 names = aliases(self.action.ref)
-                self._mutate(step, container, lambda: self.calls.connect(self._network_id, container, names))
+                network = self.action.networks.get(step.value) or self.work.shared.networks[step.value]
+                self._mutate(step, container, lambda: self.calls.connect(network, container, names))
             case _:
                 raise ValueError(f"no such step: {step}")
 
@@ -233,12 +236,12 @@ class _Run:
             LABEL_SOURCE: self.journal.source,
             LABEL_INTENT: intent.nonce,
         }
-        wanted = body.create(service, labels, network_name(service.ref.namespace), self.work.shared.files)
+        wanted = dict(self._admitted(body.create(service, labels, self.work.shared.files)))
         if self.calls.image(service.spec.image) != self.image:  # the tag has moved: replicas of a revision stay alike
             wanted["Image"] = self.image
         with self.work.shared.slots:
             try:
-                container = self.calls.create(name, wanted)
+                container = self.calls.create(name, wanted, service.spec.platform or "")
             except NameConflict:
                 holder = self.calls.inspect(name)
                 if holder.labels.get(LABEL_INTENT) != intent.nonce:
@@ -248,6 +251,14 @@ class _Run:
         self.made[number] = container
         effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
         self.journal.end(intent, effect)
+
+    def _admitted(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
+        """The body as the host's policy lets it pass. Raises Denied."""
+        shared, service = self.work.shared, self._service
+        found, denials = shared.warden.admit(body.request(service, wanted, shared.files, self.volumes))
+        if denials:
+            raise Denied("; ".join(denial.text(service, shared.warden.file) for denial in denials))
+        return found
 
     def _count_started(self) -> None:
         with self.lock:
@@ -293,10 +304,6 @@ class _Run:
         if self.action.service is None:
             raise ValueError(f"{self.action.verb} {self.action.ref} carries no service")
         return self.action.service
-
-    @property
-    def _network_id(self) -> str:
-        return self.action.network or self.work.shared.networks[self.action.ref.namespace]
 
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():

@@ -15,7 +15,7 @@ from reconciler import doctor
 from reconciler.doctor import Facts, Folder
 from reconciler.errors import EngineUnreachable, RefusedError, StateError
 from reconciler.lock import Holder, Lock, key
-from reconciler.model import Network, OpenIntent, Recorded, RecordedVolume, Ref, Volume
+from reconciler.model import NamedVolume, Network, OpenIntent, Recorded, RecordedVolume, Ref, Volume
 from reconciler.store.backup import Contents
 from reconciler.store.schema import MIGRATIONS
 from tests.support.build import AT, ENGINE, make_container, make_row, make_service, steady
@@ -209,7 +209,7 @@ def test_another_state_manages_the_engine(lived: Desk, tmp_path: Path) -> None:
 
 
 def test_what_was_left_over(lived: Desk) -> None:
-    lived.memory.create_volume("lb.x.y", {"lb.namespace": "x"})
+    lived.memory.create_volume(NamedVolume("lb.x.y"), {"lb.namespace": "x"})
     lived.memory.create_network("lb.x", {"lb.namespace": "x"}, "10.0.0.0/22")
     with lived.store() as store:
         store.begin("stop", Ref("demo", "a"), "c", 1, "")

@@ -148,7 +148,7 @@ def test_what_a_cut_off_rollout_made_is_mended_before_it_must_pass_the_gate() ->
     check(
         make_action("replace", make_service(update=Update(order="stop-first")), *live(PAIR, 1), new, base="r1"),
         """
-        stop 1 web-1; rename 1 web-1-3 shop.web.1-3; update 1 web-1-3; connect 1 web-1-3; \
+        stop 1 web-1; rename 1 web-1-3 shop.web.1-3; update 1 web-1-3; connect 1 web-1-3 shop; \
 start 1 web-1-3; await 1 web-1-3
         finally remove 1 web-1
         """,
@@ -251,10 +251,10 @@ def test_a_removal() -> None:
         ({"state": "paused"}, "unpause 1 web-1"),
         ({"name": "x"}, "rename 1 web-1 shop.web.1-1"),
         ({"projection": {**UNCHANGED, "restart": "no"}}, "update 1 web-1"),
-        ({"networks": ()}, "connect 1 web-1"),
+        ({"networks": ()}, "connect 1 web-1 shop"),
         (
             {"state": "paused", "name": "x", "networks": ()},
-            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1",
+            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1 shop",
         ),
         ({"state": "dead"}, "create 1 new; start 1 new; await 1 new\nfinally remove 1 web-1"),
         (
