@@ -25,7 +25,7 @@ from .. import errors
 from ..model import Container, EngineInfo, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
-from .credentials import find, registry_of
+from .credentials import check, find, registry_of
 from .pulling import PullStream
 from .refusals import explained
 
@@ -45,8 +45,9 @@ _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for 
 def connect() -> DockerCalls:
     """The engine that the `docker` client would talk to: DOCKER_HOST, else the current context.
 
-    Raises EngineUnreachable.
+    Raises EngineUnreachable, and LbError where the docker client's configuration can't be read.
     """
+    check()
     settings = kwargs_from_env()
     if "base_url" not in settings:
         context = ContextAPI.get_current_context()
