@@ -23,7 +23,7 @@ from .. import errors
 from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
-from .credentials import find, registry_of
+from .credentials import check, find, registry_of
 from .logs import Frames
 from .pulling import PullStream
 from .refusals import explained
@@ -50,7 +50,9 @@ def endpoint() -> str:
 
 
 def connect() -> DockerCalls:
-    """The engine at `endpoint`. Raises EngineUnreachable."""
+    """The engine at `endpoint`. Raises EngineUnreachable, and LbError where the docker client's configuration can't be
+    read."""
+    check()
     settings = _settings()
     with translated("engine"):
         return DockerCalls(
