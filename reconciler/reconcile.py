@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 from . import apply, marker, plan, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
@@ -18,20 +19,22 @@ from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime
 from .store import Store
 
-PULLS = 4  # images asked for at once
+QUESTIONS = 8  # images asked for at once
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What one cycle planned and what came of it."""
+    """What one cycle planned and what came of it. `unasked` says which images a registry could not be asked for."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     @property
     def code(self) -> int:
         """The exit code that it stands for."""
-        return worst([*codes(self.plan), *(outcome.code for outcome in self.outcomes)])
+        failed = [EXIT_FAILED] if self.unasked else []
+        return worst([*codes(self.plan), *failed, *(outcome.code for outcome in self.outcomes)])
 
 
 def codes(decided: Plan) -> list[int]:
@@ -102,23 +105,26 @@ def always_pulled(desired: Desired) -> dict[str, Ref]:
     }
 
 
-def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
-    """Asks the registry again for images whose `pull_policy` is always, side by side.
+def refresh(desired: Desired, runtime: Runtime, report: Report, cancel: Event) -> tuple[str, ...]:
+    """Asks registries again for the images whose `pull_policy` is always, side by side; pulls none of them.
 
-    A failure is only reported: what runs, runs on.
+    Returns which could not be asked for, and why; what runs, runs on. Raises InterruptedByUser.
     """
+
+    def ask(image: str, ref: Ref) -> str:
+        report(Progress(ref, "asking the registry", image))
+        try:
+            runtime.refresh(image, cancel)
+        except ImageUnavailable as error:
+            text = f"{error.message}: {error.hint}" if error.hint else error.message
+            return f"{ref} runs on as it is; {text}"
+        return ""
+
     wanted = always_pulled(desired)
     if not wanted:
-        return
-
-    def ask(image: str, ref: Ref) -> None:
-        try:
-            runtime.refresh(image, lambda detail: report(Progress(ref, "pulling", detail)))
-        except ImageUnavailable as error:
-            report(Progress(ref, "pull failed", error.message))
-
-    with ThreadPoolExecutor(max_workers=PULLS) as pool:
-        list(pool.map(ask, wanted.keys(), wanted.values()))
+        return ()
+    with ThreadPoolExecutor(max_workers=QUESTIONS) as pool:
+        return tuple(filter(None, pool.map(ask, wanted.keys(), wanted.values())))
 
 
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:

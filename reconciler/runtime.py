@@ -49,6 +49,18 @@ def volume_name(namespace: str, volume: str) -> str:
     return f"lb.{namespace}.{volume}"
 
 
+def repository(image: str) -> str:
+    """Of a full reference, without tag and digest: `docker.io/library/redis:7.0` → `docker.io/library/redis`."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
+def by_digest(image: str, digest: str) -> str:
+    """The full reference of exactly one content of that repository."""
+    return f"{repository(image)}@{digest}"
+
+
 def container_name(ref: Ref, number: int, attempt: int) -> str:
     """Injective, because neither namespaces nor services may contain a dot."""
     return f"{ref.namespace}.{ref.name}.{number}-{attempt}"
@@ -97,8 +109,8 @@ class Journal(Protocol):
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent: ...
     def end(self, intent: Intent, effect: Effect) -> None: ...
-    def image(self, image_id: str) -> None:
-        """The image that the revision's reference was resolved to."""
+    def image(self, image_id: str, digest: str) -> None:
+        """The image that the revision's reference was resolved to; see Revision.digest."""
 
     def started(self) -> None:
         """Every replica has been started; the gate is still to come."""
@@ -153,8 +165,9 @@ class Runtime(Protocol):
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
         condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
-        """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+    def refresh(self, image: str, cancel: Event) -> None:
+        """Asks the registry what it has under this reference now (`pull_policy: always`), for `Observed.digests`; pulls
+        nothing. Raises ImageUnavailable, InterruptedByUser."""
 
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""

@@ -41,14 +41,6 @@ def name(path: Path) -> str:
     return settings.value.name or str(root)
 
 
-def root(path: Path) -> Path:
-    """The folder whose files make up the source; the path itself while that can't be told."""
-    try:
-        return _root(path)[0]
-    except SourceError:
-        return path.absolute()
-
-
 def read(
     path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None
 ) -> Desired:

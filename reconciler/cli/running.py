@@ -67,7 +67,7 @@ def daemon(
         server.start()
         stack.callback(server.stop)
         stack.callback(handover.Server(directory, life.ask).close)
-        root = sources.root(path.absolute())
+        root = source.folder()
         watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
         watch.start()
         stack.callback(watch.stop)

@@ -71,6 +71,7 @@ class Action:
     resizes: bool = False
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
+    digest: str = ""  # the image's, where it is known before it is pulled
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,13 @@ class Revision:
     digests: Mapping[str, str] = field(default_factory=dict)
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
+    digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+
+    def may_run(self, image_id: str, digest: str) -> bool:
+        """Whether this is its image, as far as is known; "" is what is not."""
+        if not self.image_id or not (image_id or digest):
+            return True
+        return image_id == self.image_id if image_id else digest == self.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,10 @@ from .. import errors
 from ..model import Container, EngineInfo, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
+from .credentials import find, registry_of
 from .logs import Frames
+from .pulling import PullStream
+from .refusals import explained
 
 READ_TIMEOUT = 60  # seconds; stop, pull and logs have limits of their own
 INSPECTORS = 8
@@ -99,6 +102,21 @@ class _Api(docker.APIClient):
     def image_raw(self, reference: str) -> dict[str, Any]:
         found: dict[str, Any] = self._raw.inspect_image(reference)
         return found
+
+    def open_pull(self, repository: str, tag: str, credentials: str) -> requests.Response:
+        """The answer, its body not read yet; it begins when the engine has something to say, and has no time-out."""
+        url, params = self._raw._url("/images/create"), {"fromImage": repository, "tag": tag}
+        headers = {"X-Registry-Auth": credentials} if credentials else {}
+        response: requests.Response = self._raw._post(
+            url, params=params, headers=headers, stream=True, timeout=(READ_TIMEOUT, None)
+        )
+        self._raw._raise_for_status(response)
+        return response
+
+    def ask_registry(self, image: str, credentials: str) -> str:
+        url = self._raw._url("/distribution/{0}/json", image)
+        headers = {"X-Registry-Auth": credentials} if credentials else {}
+        return str(self._raw._result(self._raw._get(url, headers=headers), True)["Descriptor"]["digest"])
 
     def create_raw(self, name: str, body: Mapping[str, Any]) -> str:
         return str(self._raw.create_container_from_config(dict(body), name)["Id"])
@@ -197,23 +215,23 @@ class DockerCalls:
         except errors.NotFound:
             return ""
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None:
-        name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
-        layers: dict[str, tuple[int, int]] = {}
-        try:
-            with translated(f"image {image}"):
-                for event in self._api.pull(name, tag=tag, stream=True, decode=True):
-                    if event.get("error"):
-                        raise errors.ImageUnavailable(f"image {image} can't be pulled: {event['error']}")
-                    detail = event.get("progressDetail") or {}
-                    if event.get("status") == "Downloading" and "total" in detail:
-                        layers[event.get("id", "")] = (detail.get("current", 0), detail["total"])
-                        done, total = (sum(side) for side in zip(*layers.values(), strict=True))
-                        report(f"{done / 1e6:.1f} of {total / 1e6:.1f} MB")
-        except (errors.ImageUnavailable, errors.EngineUnreachable):
-            raise
-        except errors.EngineError as error:
-            raise errors.ImageUnavailable(f"image {image} can't be pulled: {error.message}") from error
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        with translated(f"image {image_id}"):
+            found = self._api.image_raw(image_id).get("RepoDigests") or []
+        return tuple(translate.full_reference(name) for name in found if not name.startswith("<none>"))
+
+    def pull(self, image: str) -> PullStream:
+        return PullStream(image, self._api.open_pull, lambda: translated(f"image {image}"))
+
+    def ask(self, image: str) -> str:
+        credentials = find(registry_of(image))
+        with translated(f"image {image}"):
+            try:
+                return self._api.ask_registry(image, credentials.header)
+            except sdk.APIError as error:
+                raise explained(image, _explanation(error), credentials) from error
+            except requests.exceptions.ReadTimeout as error:
+                raise explained(image, f"i/o timeout after {READ_TIMEOUT} s", credentials) from error
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         with translated(f"container {name}"):

@@ -99,8 +99,8 @@ class _Run:
 
     def _prepare(self) -> None:
         service = self._service
-        self.image = surroundings.image(self.work, service)
-        self.journal.image(self.image)
+        self.image, digest = surroundings.image(self.work, service)
+        self.journal.image(self.image, digest)
         for name in self.action.volumes:
             surroundings.volume(self.work, name)
         if not self.action.network and service.ref.namespace not in self.work.shared.networks:

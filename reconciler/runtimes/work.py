@@ -8,16 +8,18 @@ from threading import BoundedSemaphore, Event, Lock
 from ..model import Action
 from ..runtime import Intent, Journal, Progress, Report, StepVerb
 from .calls import Calls
+from .pulls import Pulls
 
 SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host
 
 
 @dataclass(slots=True)
 class Shared:
-    """What the actions of one cycle share: the slots, and the networks that were made in it."""
+    """What the actions of one cycle share: the slots, the pulls, and the networks that were made in it."""
 
     files: str
-    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
+    slots: BoundedSemaphore
+    pulls: Pulls
     networks: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 

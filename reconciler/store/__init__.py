@@ -138,6 +138,7 @@ class Store:
         parent: Revision | None,
         base: str | None,
         image_id: str,
+        digest: str = "",
     ) -> Revision:
         """The pending revision of this spec: the one of an interrupted rollout of the very same, or a new one.
 
@@ -146,7 +147,12 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and _resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+            if (
+                pending
+                and (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests_of(pending.id)))
+                and pending.base == (base or pending.id)
+                and pending.may_run(image_id, digest)
+            ):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -174,13 +180,14 @@ class Store:
                 written=service.written,
                 shown=service.shown,
                 digests=digests_of(name),
+                digest=digest,
             )
             rows.put_revision(db, revision)
         return revision
 
-    def set_image(self, revision: str, image_id: str) -> None:
+    def set_image(self, revision: str, image_id: str, digest: str) -> None:
         with self._transaction() as db:
-            db.execute("update revisions set image_id = ? where id = ?", (image_id, revision))
+            db.execute("update revisions set image_id = ?, digest = ? where id = ?", (image_id, digest, revision))
 
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
@@ -316,10 +323,3 @@ class Store:
             # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
             except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
                 raise unusable(self.directory, error) from error
-
-
-def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
-    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
-    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
-    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-    return same_spec and same_image and pending.base == (base or pending.id)

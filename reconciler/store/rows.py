@@ -134,11 +134,11 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)),
+            json.dumps(list(r.logs)), r.digest,
         ),
     )  # fmt: skip
 
@@ -226,6 +226,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         digests=json.loads(row["digests"]),
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
+        digest=row["digest"],
     )
 
 

@@ -49,4 +49,5 @@ MIGRATIONS = (
         primary key (source, namespace, service)
     ) strict;
     """,
+    "alter table revisions add column digest text not null default ''",
 )

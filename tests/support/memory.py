@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -16,9 +16,9 @@ from typing import Any
 from reconciler import errors
 from reconciler.clock import now
 from reconciler.model import Container, EngineInfo, Network, Volume
-from reconciler.runtime import LogStream
+from reconciler.runtime import LogStream, by_digest
 from reconciler.runtimes import translate
-from reconciler.runtimes.calls import Calls
+from reconciler.runtimes.calls import Calls, PullStream
 
 
 @dataclass
@@ -41,10 +41,12 @@ class Written(LogStream):
 
 @dataclass
 class Memory(Calls):
-    """`calls` lists every mutating call, in order. `images_here` maps full references to image ids."""
+    """`calls` lists every mutating call, in order. `images_here` maps full references to image ids, `registry`
+    those that can be pulled to digest and image id."""
 
     images_here: dict[str, str] = field(default_factory=lambda: {"docker.io/library/app:1": "sha256:1"})
     calls: list[str] = field(default_factory=list)
+    registry: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._containers: dict[str, _Held] = {}
@@ -93,6 +95,9 @@ class Memory(Calls):
     def image(self, reference: str) -> str:
         return reference if reference in self.images_here.values() else self.images_here.get(reference, "")
 
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        return tuple(name for name, held in self.images_here.items() if held == image_id and "@" in name)
+
     def taken_subnets(self) -> list[str]:
         return []
 
@@ -110,10 +115,13 @@ class Memory(Calls):
 
     # --- changing
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None:
-        self.calls.append(f"pull {image}")
-        if image not in self.images_here:
-            raise errors.ImageUnavailable(f"image {image} can't be pulled: there is no registry in memory")
+    def pull(self, image: str) -> PullStream:
+        return _Pull(self, image)
+
+    def ask(self, image: str) -> str:
+        if image not in self.registry:
+            raise errors.ImageUnavailable(f"image {image} is not in the registry", hint="check the name and tag")
+        return self.registry[image][0]
 
     def create(self, name: str, body: Mapping[str, Any]) -> str:
         with self._lock:
@@ -259,6 +267,25 @@ class Memory(Calls):
         if translate.checked(raw):
             passes = "true" in raw["Config"]["Healthcheck"]["Test"]
             raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}
+
+
+@dataclass
+class _Pull(PullStream):
+    engine: Memory
+    image: str
+
+    def __iter__(self) -> Iterator[str]:
+        engine, image = self.engine, self.image
+        engine.calls.append(f"pull {image}")
+        yield "0.5 of 1.0 MB"
+        exact = {by_digest(name, digest): (digest, held) for name, (digest, held) in engine.registry.items()}
+        if image not in (known := engine.registry | exact):
+            raise errors.ImageUnavailable(f"image {image} can't be pulled: there is no registry in memory")
+        digest, held = known[image]
+        engine.images_here |= {image: held, by_digest(image, digest): held}
+
+    def close(self) -> None:
+        """It never takes long."""
 
 
 def _host_ports(raw: dict[str, Any]) -> set[str]:

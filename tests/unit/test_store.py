@@ -378,8 +378,8 @@ def test_a_failure_is_remembered_beside_the_current_revision(store: Store, clock
 
 def test_the_image_is_known_later(store: Store) -> None:
     revision = open_revision(store, service(), image_id="")
-    store.set_image(revision.id, "sha256:9")
-    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9")
+    store.set_image(revision.id, "sha256:9", "sha256:d")
+    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9", digest="sha256:d")
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:
