@@ -81,7 +81,7 @@ class Daemon:
         self._stop = stop
         while not stop.is_set():
             self._turn()
-            stop.wait(min(0.25, self._cost))  # under a storm of events, turns take half of the time at most
+            stop.wait(min(0.25, self._cost / 2))  # under a storm of events, turns take two thirds of the time at most
             again = self._backoff.next(time.monotonic())
             self._wakes.wait(PERIOD if again is None else min(PERIOD, max(0.0, again - time.monotonic())))
         self._leave(LbError("the daemon ends"))
@@ -95,13 +95,14 @@ class Daemon:
             self._settle_ended()
             self._cycle()
             self._troubles = 0
-            self._journal.clear("engine", "state", "lock")
+            self._journal.clear("engine", "state", "lock", "cycle")
         except LockedError as error:
             self._journal.state("lock", "warning", f"{error.message}; waiting")
             self._leave(error, keep_errands=True)
             self._wakes.after(_LOCKED)
         except (EngineUnreachable, StateError) as error:
-            self._journal.state("engine" if isinstance(error, EngineUnreachable) else "state", "error", error.message)
+            what = "engine" if isinstance(error, EngineUnreachable) else "state"
+            self._journal.state(what, "error", error.message, kind="away")  # the words vary while it goes
             self._leave(error)
             if isinstance(error, EngineUnreachable):
                 self._disconnect()
@@ -137,7 +138,8 @@ class Daemon:
         decided = plan.make(desired, sight.recorded, sight.observed, answers)
         reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
-        self._journal.plan(decided, sight.recorded)
+        if self._journal.plan(decided, sight.recorded):
+            self._wakes.kick()  # the next look shows it
         new: list[apply.Job] = []
         if todo.actions or sight.recovery.settled:
             if self._shift is None:

@@ -60,7 +60,7 @@ def test_what_the_host_kills_is_shown_within_seconds(sandbox: Sandbox) -> None:
     sandbox.service("a", restart="no", init=True)
     with running_daemon(sandbox) as daemon:
         eventually(lambda: "t/a: create" in daemon.log)
-        assert daemon.get(f"{PATH}/a")["state"]["state"] == "started"
+        eventually(lambda: daemon.get(f"{PATH}/a")["state"]["state"] == "started")
         begun = time.monotonic()
         os.kill(sandbox.one("a")["State"]["Pid"], signal.SIGKILL)
         eventually(lambda: daemon.get(f"{PATH}/a")["state"]["state"] != "started", 5)
@@ -74,7 +74,7 @@ def test_a_problem_is_shown_until_it_is_mended(sandbox: Sandbox) -> None:
         eventually(lambda: "t/a: create" in daemon.log)
         good = (sandbox.source / "t.a.yaml").read_text()
         sandbox.write("t.a.yaml", good.replace('"image"', '"imge"'))
-        eventually(lambda: "spec.imge" in daemon.get(f"{PATH}/a")["state"]["status"])
+        eventually(lambda: "spec.image: is missing" in daemon.get(f"{PATH}/a")["state"]["status"])
         reasons = [entry["reason"] for entry in daemon.get(f"{PATH}/a/activity")]
         assert reasons == ["Invalid", "create"]
         sandbox.write("t.a.yaml", good)
