@@ -49,25 +49,36 @@ def root(path: Path) -> Path:
         return path.absolute()
 
 
+def hosts(path: Path) -> tuple[str, ...]:
+    """The hosts that its lb.yaml lists; none where that has a problem."""
+    root, _ = _root(path)
+    settings = _settings(root, Seen(), _NO_SETTINGS)
+    return () if settings.problems else tuple(settings.value.hosts)
+
+
 def read(
-    path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None
+    path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None, host: str = ""
 ) -> Desired:
-    """Everything the source says, read once. With `files` or `stdin` those join it, only their objects are acted on,
-    and nothing is removed; with a path inside the source only the objects under it are acted on."""
-    return Source(path, variables).read(files, stdin)
+    """Everything the source says to this host, read once. With `files` or `stdin` those join it, only their objects
+    are acted on, and nothing is removed; with a path inside the source only the objects under it are acted on."""
+    return Source(path, variables, host=host).read(files, stdin)
 
 
 class Source:
-    """A source that is read again and again. `variables` go before those of lb.yaml.
+    """A source that is read again and again. `variables` go before those of lb.yaml; `host` is this host's name.
 
     Pages are kept by the file's path, and hold for one content of lb.yaml. One that looked at files to be mounted is
     kept only while their digests stay the same.
     """
 
     def __init__(
-        self, path: Path, variables: Mapping[str, str] | None = None, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        variables: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+        host: str = "",
     ) -> None:
-        self.path = path
+        self.path, self.host = path, host
         self._variables = dict(variables or {})
         self._seen = Seen(clock)
         self._settings = _NO_SETTINGS
@@ -82,18 +93,24 @@ class Source:
             return self.path
         return root if inside or not self.path.is_dir() else self.path
 
+    def vary(self, variables: Mapping[str, str]) -> None:
+        """From now on these go before those of lb.yaml."""
+        if variables != self._variables:
+            self._variables, self._pages = dict(variables), {}
+
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
         with self._seen.cycle():
             root, inside = _root(self.path)
             settings = _settings(root, self._seen, self._settings)
             kept = self._pages if settings.sha == self._settings.sha else {}
-            reading = _Reading(root, settings, self._variables, self._seen, kept)
+            of_host = {} if settings.problems else manifests.host_variables(settings.value.hosts, self.host)
+            reading = _Reading(root, settings, {**of_host, **self._variables}, self._seen, kept)
             found = reading.found()
             joined = reading.joined(files, stdin)
             pages = dict(found.pages)
             found.pages |= joined
-            desired = _desired(root, found)
+            desired = _desired(root, found, self.host)
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
@@ -183,15 +200,16 @@ class _Found:
 _NO_SETTINGS = _Settings("", manifests.Settings({}))
 
 
-def _desired(root: Path, found: _Found) -> Desired:
+def _desired(root: Path, found: _Found, host: str) -> Desired:
     if not found.pages and not found.problems:
         raise SourceError(
             f"there are no manifests in {root}; nothing is changed", hint="is it mounted, is it the right folder?"
         )
     settings = found.settings.value
     pages = {file: kept.page for file, kept in found.pages.items()}
-    desired = manifests.assemble(pages, source=settings.name or str(root), root=str(root), settings=settings)
-    if not desired.mentioned and not desired.problems and not found.problems:
+    name, here = settings.name or str(root), None if found.settings.problems else host
+    desired = manifests.assemble(pages, source=name, root=str(root), settings=settings, host=here)
+    if not (desired.mentioned or desired.elsewhere or desired.problems or found.problems):
         raise SourceError(f"the manifests in {root} declare nothing; nothing is changed", hint="are they half-written?")
     if found.settings.problems:  # whose objects these are, and with which values, is not known
         desired = replace(desired, services={}, namespaces={})

@@ -18,7 +18,7 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery", "seen", "streams"},
+    {"schema", "rollout", "status", "recovery", "seen", "streams", "findings"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
     {"source", "apply", "marker", "volumes"},
@@ -30,7 +30,7 @@ LAYERS = [
 ]
 PURE = {
     *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
-    *("render", "views"),
+    *("render", "views", "findings"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import source as sources
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
+from ..manifests import dotenv
 from ..model import Desired, Ref
 
 Command = Callable[..., Any]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def say(text: str) -> None:
@@ -35,24 +40,91 @@ state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="T
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
+host_option = click.option("--host", envvar="LB_HOST", metavar="NAME", help="This host's name (also LB_HOST).")
+
+
+def this_host(given: str | None) -> str:
+    """--host, else LB_HOST; "" where this host has no name. Never the one that its operating system has."""
+    return given or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What is said outside of a source: variables, which go before those of lb.yaml, and this host's name."""
+
+    settings: Sequence[str]
+    env_files: Sequence[str]
+    allowed: Sequence[str]
+    host: str
+
+    def variables(self) -> dict[str, str]:
+        """As the files and the environment say it now. Raises SourceError, UsageError."""
+        found = {name: os.environ[name] for name in self.allowed if name in os.environ}
+        for name in self.allowed:
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"--allow-env {name}: write --allow-env NAME")
+        given = variables(self.settings)
+        for file in self.env_files:
+            found |= _of_file(file, given, found)
+        return found | given
+
+
+def outside_options(command: Command) -> Command:
+    """The command is given them as `outside`."""
+
+    @functools.wraps(command)
+    def called(
+        settings: Sequence[str], env_files: Sequence[str], allowed: Sequence[str], host: str | None, **rest: Any
+    ) -> Any:
+        return command(outside=Outside(settings, env_files, allowed, this_host(host)), **rest)
+
+    for option in reversed([
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
+        click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Set those of a .env file."),
+        click.option("--allow-env", "allowed", multiple=True, metavar="NAME",
+                     help="Take this variable from the environment."),
+        host_option,
+    ]):  # fmt: skip
+        called = option(called)
+    return called
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The source that a command is about: where it is, the files that join it (-f), and what is said outside of it."""
+
+    path: Path
+    files: Sequence[Path]
+    stdin: bytes | None
+    outside: Outside
+
+    def read(self, host: str | None = None) -> Desired:
+        """What it says to this host, or to another."""
+        host = self.outside.host if host is None else host
+        values = self.outside.variables()
+        return sources.read(self.path, variables=values, files=self.files, stdin=self.stdin, host=host)
+
+
 def source_options(command: Command) -> Command:
+    """The command is given them as `asked`."""
+
+    @outside_options
+    @functools.wraps(command)
+    def called(path: Path, files: Sequence[str], outside: Outside, **rest: Any) -> Any:
+        stdin = sys.stdin.buffer.read() if "-" in files else None
+        return command(asked=Asked(path, [Path(f) for f in files if f != "-"], stdin, outside), **rest)
+
     for option in reversed([
         click.argument("path", default=".", type=click.Path(path_type=Path)),
         click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
                      help="Join this manifest to the source; deletes nothing. - reads standard input."),
-        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
     ]):  # fmt: skip
-        command = option(command)
-    return command
+        called = option(called)
+    return called
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True)
-
-
-def read_source(path: Path, files: Sequence[str], settings: Sequence[str]) -> Desired:
-    stdin = sys.stdin.buffer.read() if "-" in files else None
-    return sources.read(path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin)
 
 
 def variables(settings: Sequence[str]) -> dict[str, str]:
@@ -63,6 +135,18 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write --set NAME=VALUE")
         found[name] = value
     return found
+
+
+def _of_file(file: str, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:
+    try:
+        text = Path(file).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise SourceError(f"--env-file {file} can't be read: {why}; nothing is changed") from error
+    try:
+        return dotenv.parse(text, first, last)
+    except ValueError as error:
+        raise SourceError(f"--env-file {file}: {error}; nothing is changed") from error
 
 
 def service_ref(name: str, namespace: str | None) -> Ref:

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Lock
 from types import FrameType
@@ -22,11 +22,11 @@ from ..daemon import Daemon, Doors
 from ..daemon.journal import Journal, Level, Log
 from ..daemon.wakes import Wakes
 from ..errors import LockedError
-from ..model import Activity, Observed, Recorded, Ref
+from ..model import Activity, Desired, Observed, Recorded, Ref
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
-from .options import debug_option, say, state_dir, state_option, variables
+from .options import Outside, debug_option, outside_options, say, state_dir, state_option
 from .serving import address, listen_option, token, token_option
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  lb daemon /srv/shop\n  lb daemon --set TAG=7.2 --log-format json examples/quickstart"
 )
 @click.argument("path", default=".", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
+@outside_options
 @listen_option
 @token_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @state_option
 @debug_option
 def daemon(
-    path: Path, settings: Sequence[str], listen: str, token_file: Path | None, log_format: str, state: str | None
+    path: Path, outside: Outside, listen: str, token_file: Path | None, log_format: str, state: str | None
 ) -> None:
     """Watch a source and keep the engine as it says; answer the read-only HTTP API.
 
@@ -60,9 +60,15 @@ def daemon(
         stack.enter_context(_only_one(directory))
         store = stack.enter_context(contextlib.closing(Store.open(directory)))
         wakes, stop, window = Wakes(), Event(), Window(directory, store)
-        source = sources.Source(path.absolute(), variables(settings))  # a folder that is renamed is another one
+        # A folder that is renamed is another one.
+        source = sources.Source(path.absolute(), outside.variables(), host=outside.host)
+
+        def read() -> Desired:
+            source.vary(outside.variables())
+            return source.read()
+
         connect = functools.partial(doors.engine, directory)
-        life = Daemon(Doors(source.read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
+        life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
         server = Server(*where, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)

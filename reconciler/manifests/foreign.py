@@ -21,7 +21,6 @@ _FOREIGN = {
     "args": "write command: instead of args:",
     "cmd": "write command: instead of cmd:",
     "containers": "write image:, command: and the rest directly under spec: a service has one container",
-    "template": "templates are not yet supported by this version",
     "links": "remove links: services of a namespace find each other by name",
     "expose": "remove expose: services of a namespace reach every port of each other",
     "build": "write image: instead of build: lb runs images, it does not build them",
@@ -48,12 +47,14 @@ _FOREIGN = {
     "terminationGracePeriodSeconds": "write stop_grace_period: 10s instead of terminationGracePeriodSeconds:",
     "mem_reservation": "is not yet supported by this version",
 }
-_INSTEAD = {("ports", "target"): "write internal: instead of target:", ("meta", "id"): "remove id: lb gives the ids"}
+_INSTEAD = {("ports", "target"): "write internal: instead of target:", ("meta", "id"): "remove id: lb gives the ids",
+            ("spec", "hosts"): "write hosts: under meta:",
+            ("spec", "extends"): "write template: NAME instead of extends:, and the template into lb.yaml"}  # fmt: skip
 _NOT_YET = {
-    "protect", "hosts", "platform", "pids_limit", "shm_size", "ulimits", "sysctls", "env_file", "secrets", "networks",
+    "protect", "platform", "pids_limit", "shm_size", "ulimits", "sysctls", "env_file", "secrets", "networks",
     "network_mode", "extra_hosts", "dns", "hostname", "labels", "user", "group_add", "working_dir", "read_only", "init",
     "tty", "stdin_open", "cap_add", "cap_drop", "security_opt", "privileged", "devices", "logging", "volumes",
-    "share_with", "drift", "runtime", "templates", "pid", "ipc", "userns_mode", "tmpfs",
+    "share_with", "runtime", "pid", "ipc", "userns_mode", "tmpfs",
 }  # fmt: skip
 # Refused because it hands the host to the container; only a host's own policy may ever allow it.
 DANGEROUS = {"privileged", "devices", "cap_add", "security_opt", "network_mode", "pid", "ipc", "userns_mode"}
@@ -120,6 +121,4 @@ def value_advice(path: Sequence[str | int], value: object) -> str:
 
 def code(key: str) -> str:
     """The code of a problem with this key: the reference's where it has one."""
-    if key == "template":
-        return "TEMPLATE_NOT_FOUND"
     return POLICY_DENIED if key in DANGEROUS else "BAD_PARAMETER"

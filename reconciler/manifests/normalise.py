@@ -155,7 +155,7 @@ class _Maker:
         return tuple(sorted(found.values()))
 
     def _bind(self, path: Path, source: str, read_only: bool) -> str:
-        folder = posixpath.dirname(self.document.file)
+        folder = posixpath.dirname(self.document.at(path).file)  # a template's paths count from lb.yaml
         relative = posixpath.normpath(posixpath.join(folder, source))
         if source.startswith(("/", "~")) or relative.startswith(("/", "../")) or relative == "..":
             message = f"binds from outside the source {NEEDS_POLICY}; {INSIDE}"
@@ -282,7 +282,7 @@ def as_text(value: Any) -> str:
 def _shown(root: Mapping[str, Any], maker: _Maker) -> dict[str, str]:
     spec, meta = root["spec"], root["meta"]
     shown = {key: _line(value) for key, value in spec.items() if key not in ("env", "volumes")}
-    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels") if key in meta}
+    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels", "hosts") if key in meta}
     for field, path in maker.paths.items():
         value: Any = root
         for step in path:

@@ -41,6 +41,7 @@ class Revision:
     written: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
 
@@ -72,6 +73,7 @@ class RecordedNamespace:
     updated: str
     network: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class RecordedService:
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
     note: str = ""  # why it is held back, until that is mended
+    hosts: tuple[str, ...] = ()
 
     @property
     def shown(self) -> Revision | None:

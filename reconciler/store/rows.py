@@ -131,11 +131,11 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)),
+            json.dumps(list(r.logs)), dump(r.authored),
         ),
     )  # fmt: skip
 
@@ -143,10 +143,11 @@ def put_revision(db: sqlite3.Connection, r: Revision) -> None:
 def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
     place = namespace.place
     db.execute(
-        "insert into namespaces values (?,?,?,?,?,?,?,?,'') on conflict do update set source = excluded.source, "
+        "insert into namespaces values (?,?,?,?,?,?,?,?,'',?) on conflict do update set source = excluded.source, "
         "file = excluded.file, line = excluded.line, "
-        "updated = case when (description, labels) = (excluded.description, excluded.labels) "
-        "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels",
+        "updated = case when (description, labels, hosts) = (excluded.description, excluded.labels, excluded.hosts) "
+        "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels, "
+        "hosts = excluded.hosts",
         (
             namespace.ref.namespace,
             source,
@@ -156,6 +157,7 @@ def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at:
             dump(namespace.labels),
             at,
             at,
+            json.dumps(namespace.hosts),
         ),
     )
 
@@ -169,18 +171,22 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated"
+        "updated = excluded.updated, hosts = excluded.hosts"
     )
     db.execute(
-        f"insert into services values (?,?,?,?,?,?,?,?,?,?) on conflict {update}",
-        (*service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at),
-    )
+        f"insert into services values (?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        (
+            *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
+            json.dumps(service.hosts),
+        ),
+    )  # fmt: skip
 
 
 def _namespace(row: sqlite3.Row) -> RecordedNamespace:
     return RecordedNamespace(
         Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
         json.loads(row["labels"]), row["created"], row["updated"], row["network"],
+        hosts=tuple(json.loads(row["hosts"])),
     )  # fmt: skip
 
 
@@ -200,6 +206,7 @@ def _service(
         failed=revisions.get((ref, "failed")),
         pending=revisions.get((ref, "pending")),
         containers=tuple(containers),
+        hosts=tuple(json.loads(row["hosts"])),
     )
 
 
@@ -221,6 +228,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         written=json.loads(row["written"]),
         shown=json.loads(row["shown"]),
         digests=json.loads(row["digests"]),
+        authored=json.loads(row["authored"]),
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
     )

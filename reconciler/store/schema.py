@@ -49,4 +49,9 @@ MIGRATIONS = (
         primary key (source, namespace, service)
     ) strict;
     """,
+    """
+    alter table namespaces add column hosts text not null default '[]';
+    alter table services add column hosts text not null default '[]';
+    alter table revisions add column authored text not null default '{}';
+    """,
 )
