@@ -18,7 +18,7 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery", "seen", "streams", "findings"},
+    {"schema", "rollout", "status", "recovery", "seen", "streams", "findings", "starter"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "lock"},
     {"source", "apply", "marker", "volumes"},
@@ -30,7 +30,7 @@ LAYERS = [
 ]
 PURE = {
     *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
-    *("render", "views", "findings"),
+    *("render", "views", "findings", "starter"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

@@ -13,12 +13,26 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, describe, history, looking, manifests, running, serving, status, volume
+from . import (
+    activity,
+    applying,
+    completion,
+    describe,
+    history,
+    init,
+    looking,
+    manifests,
+    running,
+    serving,
+    status,
+    volume,
+)
 from .options import say
 
 EXAMPLES = """
 \b
 Examples:
+  lb init shop                   write a first source
   lb validate                    check the manifests of this folder
   lb plan                        show what would be done, and why
   lb apply                       do it
@@ -36,6 +50,7 @@ def lb(debug: bool) -> None:
     """`--debug` is read by `main`."""
 
 
+lb.add_command(init.init)
 lb.add_command(manifests.validate)
 lb.add_command(manifests.schema)
 lb.add_command(applying.plan)
