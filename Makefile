@@ -38,6 +38,7 @@ demo-down: venv ## remove what "make demo" made
 
 test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debian to get one
 	scripts/engine up
+	scripts/registry >/dev/null
 	@$(MAKE) --no-print-directory lint types
 	@LB_TEST_IMAGES=$$(scripts/images provide lb.local/); export LB_TEST_IMAGES; \
 	set -x; .venv/bin/pytest $(ARGS)

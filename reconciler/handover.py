@@ -198,6 +198,6 @@ def _line(news: Progress | Cycle | LbError) -> dict[str, Any]:
         kind = DIFFERENT if isinstance(news, AnotherSource) else "failed"
         return {"error": kind, "message": news.message, "hint": news.hint, "code": news.exit_code}
     return {
-        "text": render.cycle_text(news), "held_back": render.held_back(news.plan), "value": render.cycle_json(news),
-        "code": news.code,
+        "text": render.cycle_text(news), "held_back": [*render.held_back(news.plan), *news.unasked],
+        "value": render.cycle_json(news), "code": news.code,
     }  # fmt: skip

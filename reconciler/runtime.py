@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision, Volume
+from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -49,6 +49,28 @@ def volume_name(namespace: str, volume: str) -> str:
     return f"lb.{namespace}.{volume}"
 
 
+def repository(image: str) -> str:
+    """Of a full reference, without tag and digest: `docker.io/library/redis:7.0` → `docker.io/library/redis`."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
+def by_digest(image: str, digest: str) -> str:
+    """The full reference of exactly one content of that repository."""
+    return f"{repository(image)}@{digest}"
+
+
+def named_volume(service: Service, volume: str) -> NamedVolume:
+    """A volume that the service mounts: as its namespace declares it, or an ordinary one of lb's."""
+    return service.volumes.get(volume) or NamedVolume(volume_name(service.ref.namespace, volume))
+
+
+def secret_folder(files: str, digest: str) -> str:
+    """Where the copy of a secret lies, in the folder of the snapshots."""
+    return f"{files}/secret-{digest}"
+
+
 def container_name(ref: Ref, number: int, attempt: int) -> str:
     """Injective, because neither namespaces nor services may contain a dot."""
     return f"{ref.namespace}.{ref.name}.{number}-{attempt}"
@@ -82,6 +104,7 @@ class Effect:
     attempt: int = 0
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
+    definition: str = ""  # of a volume
 
 
 class Journal(Protocol):
@@ -97,8 +120,8 @@ class Journal(Protocol):
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent: ...
     def end(self, intent: Intent, effect: Effect) -> None: ...
-    def image(self, image_id: str) -> None:
-        """The image that the revision's reference was resolved to."""
+    def image(self, image_id: str, digest: str) -> None:
+        """The image that the revision's reference was resolved to; see Revision.digest."""
 
     def started(self) -> None:
         """Every replica has been started; the gate is still to come."""
@@ -153,8 +176,9 @@ class Runtime(Protocol):
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
         condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
-        """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+    def refresh(self, image: str, cancel: Event) -> None:
+        """Asks the registry what it has under this reference now (`pull_policy: always`), for `Observed.digests`; pulls
+        nothing. Raises ImageUnavailable, InterruptedByUser."""
 
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""

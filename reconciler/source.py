@@ -9,17 +9,15 @@ stat signature taken, but only what changed is opened, parsed and validated. Wha
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import manifests, snapshots
+from . import manifests, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
 from .model import Desired, Problem, Ref
@@ -39,14 +37,6 @@ def name(path: Path) -> str:
     if settings.problems:
         raise SourceError(f"{settings.problems[0]}; nothing is changed")
     return settings.value.name or str(root)
-
-
-def root(path: Path) -> Path:
-    """The folder whose files make up the source; the path itself while that can't be told."""
-    try:
-        return _root(path)[0]
-    except SourceError:
-        return path.absolute()
 
 
 def hosts(path: Path) -> tuple[str, ...]:
@@ -128,7 +118,7 @@ class _Reading:
 
     def found(self) -> _Found:
         found = _Found(self.settings, list(self.settings.problems))
-        for relative, entry in _walk(self.root):
+        for relative, entry in walk.manifests(self.root, SETTINGS, MAX_FILES):
             try:
                 kept = found.pages[relative] = self._page(relative, entry)
             except OSError as error:
@@ -142,7 +132,7 @@ class _Reading:
     def _page(self, relative: str, entry: os.DirEntry[str]) -> _Kept:
         """Raises OSError, also for a link that leads out of the root or to no regular file."""
         kept = self.kept.get(relative)
-        status = _followed(self.root, entry) if entry.is_symlink() else entry.stat(follow_symlinks=False)
+        status = walk.followed(self.root, entry) if entry.is_symlink() else entry.stat(follow_symlinks=False)
         if kept and kept.holds(self.seen.unchanged(entry.path, status), self.trees):
             return kept
         content = _read(Path(entry.path))
@@ -150,7 +140,8 @@ class _Reading:
         return kept if kept and kept.holds(sha, self.trees) else self._made(relative, content, sha)
 
     def _made(self, file: str, content: bytes, sha: str) -> _Kept:
-        page = manifests.page(file, content, self.settings.value, self.variables, self.trees)
+        texts = functools.partial(_text, self.root)
+        page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
@@ -278,63 +269,6 @@ def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:
     return _Settings(sha, value, tuple(problems))
 
 
-def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Manifests, sorted: *.yaml and *.yml; no dotfiles, no lb.yaml, no editor leftovers, no folders, FIFOs or devices.
-
-    A link that leads nowhere or outside is among them: what it declared is not removed, it can't be read."""
-    count = 0
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        folders = []
-        for entry in _listed(root / prefix):
-            if entry.name.startswith("."):
-                continue
-            if _is_dir(entry):
-                folders += [] if entry.is_symlink() else [f"{prefix}{entry.name}/"]
-            elif _is_manifest(entry):
-                count += 1
-                if count > MAX_FILES:
-                    raise SourceError(f"more than {MAX_FILES} manifests in {root}; nothing is changed")
-                yield prefix + entry.name, entry
-        waiting += reversed(folders)
-
-
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(str(folder)) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise SourceError(f"{folder} can't be read: {error.strerror}; nothing is changed") from error
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link whose target can't be looked at
-        return False
-
-
-def _is_manifest(entry: os.DirEntry[str]) -> bool:
-    if not entry.name.endswith((".yaml", ".yml")) or entry.name == SETTINGS:
-        return False
-    return entry.is_symlink() or entry.is_file(follow_symlinks=False)
-
-
-def _followed(root: Path, entry: os.DirEntry[str]) -> os.stat_result:
-    """The status of what a link leads to."""
-    try:
-        real = Path(entry.path).resolve(strict=True)
-    except RuntimeError as error:  # a loop of links, until Python 3.12
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
-    if not real.is_relative_to(root):
-        raise OSError(errno.EXDEV, "the link leads outside the source; copy the file into it")
-    status = real.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "the link leads to no regular file; remove it")
-    return status
-
-
 def _read(path: Path) -> bytes:
     """At most a byte over the limit: the reader then says that it is too large."""
     with path.open("rb") as handle:
@@ -346,5 +280,22 @@ def _tree(root: Path, seen: Seen, relative: str) -> tuple[str, str]:
         return snapshots.digest_now(root, relative, seen), ""
     except SourceError as error:
         return "", f"{relative} {error.message}"
+    except OSError as error:
+        return "", f"{relative} can't be read: {error.strerror}"
+
+
+def _text(root: Path, relative: str) -> tuple[str, str]:
+    """Of one file, whose digest was asked for already."""
+    try:
+        content = [data for name, data, _ in snapshots.content(root, relative) if not name]
+        if not content:
+            return "", f"{relative} is a folder; name a file"
+        if len(content[0]) > manifests.MAX_BYTES:
+            return "", f"{relative} is larger than {manifests.MAX_BYTES // 1024} KiB; split it"
+        return content[0].decode("utf-8"), ""
+    except SourceError as error:
+        return "", f"{relative} {error.message}"
+    except UnicodeDecodeError:
+        return "", f"{relative} is not UTF-8 text; save it as UTF-8"
     except OSError as error:
         return "", f"{relative} can't be read: {error.strerror}"

@@ -78,7 +78,7 @@ def each(recorded: Recorded, observed: Observed | None) -> dict[Ref, Status]:
 class _Look:
     """One look at the engine, and what was under way, in the form in which a service asks for it."""
 
-    at: str
+    now: float  # seconds; when the engine was looked at
     seen: Mapping[str, Container] = field(default_factory=dict)
     steps: Mapping[Ref, Sequence[OpenIntent]] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)  # namespace → id of its network
@@ -89,7 +89,8 @@ class _Look:
         for intent in recorded.intents:
             steps.setdefault(intent.ref, []).append(intent)
         networks = {name: ns.network for name, ns in recorded.namespaces.items() if ns.network}
-        return cls(observed.at, {container.id: container for container in observed.containers}, steps, networks)
+        seen = {container.id: container for container in observed.containers}
+        return cls(clock.seconds(observed.at), seen, steps, networks)
 
 
 def _unseen(service: RecordedService) -> Status:
@@ -167,7 +168,7 @@ def _loops(pod: Pod) -> bool:
 def _pod(service: RecordedService, replica: Replica, look: _Look) -> Pod:
     seen, row = replica.seen, replica.recorded
     word = _pod_word(seen)
-    waits = seen.state == "running" and (seen.health == "starting" or not _outlived(service, row, seen, look.at))
+    waits = seen.state == "running" and (seen.health == "starting" or not _outlived(service, row, seen, look.now))
     busy = any(step.target == seen.id for step in look.steps.get(service.ref, ()))
     under_way = seen.state == "removing" or (word == "created" and service.pending is not None)
     changed = "; ".join(fault.text for fault in _faults(service, replica, look))
@@ -192,11 +193,11 @@ def _pod_word(seen: Container) -> PodWord:
     return "stopped" if stopped else "error"
 
 
-def _outlived(service: RecordedService, row: RecordedContainer, seen: Container, at: str) -> bool:
+def _outlived(service: RecordedService, row: RecordedContainer, seen: Container, now: float) -> bool:
     """Whether a replica without a healthcheck has run for its min_ready. A healthcheck says it better."""
-    if seen.health != "none" or not seen.started or not at:
+    if seen.health != "none" or not seen.started:
         return True
-    return clock.seconds(at) - clock.seconds(seen.started) >= _min_ready(service, row)
+    return now - clock.seconds(seen.started) >= _min_ready(service, row)
 
 
 def _min_ready(service: RecordedService, row: RecordedContainer) -> float:
@@ -214,11 +215,21 @@ def _min_ready(service: RecordedService, row: RecordedContainer) -> float:
 
 def _faults(service: RecordedService, replica: Replica, look: _Look) -> tuple[drift.Fault, ...]:
     """What the next cycle would repair: on replicas of the current generation, while no rollout changes them."""
-    network = look.networks.get(service.ref.namespace)
     current = service.current
-    if network is None or current is None or service.pending or replica.recorded.base != current.base:
+    if current is None or service.pending or replica.recorded.base != current.base:
         return ()
-    return drift.faults(replica, network)
+    networks = _networks(service.ref.namespace, current.written, look)
+    return () if networks is None else drift.faults(replica, networks)
+
+
+def _networks(own: str, written: Mapping[str, Any], look: _Look) -> dict[str, str] | None:
+    """Those that the replicas belong on, as far as they are known; None when their own is not there."""
+    if written.get("network_mode"):
+        return {}
+    if own not in look.networks:
+        return None
+    others = written.get("networks", [])
+    return {name: look.networks[name] for name in (own, *others) if name in look.networks}
 
 
 def _trouble(service: RecordedService, row: RecordedContainer, seen: Container) -> str:

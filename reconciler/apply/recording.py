@@ -11,7 +11,7 @@ from threading import Event
 
 from .. import fingerprint
 from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
-from ..runtime import Effect, Intent, Report, Runtime, StepVerb
+from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -61,7 +61,8 @@ class Recording:
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
         for volume in action.claims:
-            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created))
+            definition = volume.labels.get(LABEL_FINGERPRINT, "")
+            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created, definition))
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)
@@ -88,6 +89,7 @@ class Recording:
             parent=current,
             base=action.base or None,
             image_id=current.image_id if in_place and current else action.image_id,
+            digest=current.digest if in_place and current else action.digest,
         )
 
     def _adopt(self, service: Service, revision: Revision) -> None:
@@ -99,7 +101,7 @@ class Recording:
                     seen.id, service.ref, seen.number, attempt, seen.name, revision.id, revision.base, seen.projection
                 )
             )
-        self.store.set_image(revision.id, self.action.candidates[0].image_id)
+        self.store.set_image(revision.id, self.action.candidates[0].image_id, self.action.digest)
         self.store.adopt(rows)
         self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
@@ -139,9 +141,9 @@ class _Journal:
     def end(self, intent: Intent, effect: Effect) -> None:
         self._store.end(intent.nonce, effect)
 
-    def image(self, image_id: str) -> None:
-        if self.revision and self.revision.image_id != image_id:
-            self._store.set_image(self.revision.id, image_id)
+    def image(self, image_id: str, digest: str) -> None:
+        if self.revision and (self.revision.image_id, self.revision.digest) != (image_id, digest):
+            self._store.set_image(self.revision.id, image_id, digest)
 
     def started(self) -> None:
         self._started.set()

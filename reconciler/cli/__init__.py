@@ -18,12 +18,14 @@ from . import (
     applying,
     completion,
     describe,
+    doctor,
     history,
     init,
     looking,
     manifests,
     running,
     serving,
+    state,
     status,
     volume,
 )
@@ -65,6 +67,8 @@ lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
 lb.add_command(volume.volume)
+lb.add_command(state.state)
+lb.add_command(doctor.doctor)
 lb.add_command(completion.completion)
 
 

@@ -29,7 +29,10 @@ from .options import Asked, debug_option, echo_json, output_option, say, source_
 def validate(asked: Asked, output: str, all_hosts: bool) -> int:
     """Check the manifests; needs no engine."""
     hosts = sources.hosts(asked.path) if all_hosts else ()
-    views = [asked.read(host) for host in hosts] or [asked.read()]
+    here = asked.outside.host
+    views = [asked.view(host) for host in hosts if host != here]  # what they allow is known there
+    if not hosts or here in hosts:
+        views.append(asked.read(with_secrets=False))
     problems = _together(views)
     if output == "json":
         echo_json({"problems": [render.problem_json(p) for p in problems]})
@@ -81,5 +84,5 @@ def _folder(view: Desired) -> str:
 @click.command(epilog="\b\nExamples:\n  lb schema\n  lb schema plan")
 @click.argument("name", default="manifest")
 def schema(name: str) -> None:
-    """Print a JSON Schema: manifest, source (lb.yaml) or plan."""
+    """Print a JSON Schema: manifest, source (lb.yaml), host (host.yaml) or plan."""
     click.echo(json.dumps(schemas.load(name), indent=2, ensure_ascii=False))

@@ -14,12 +14,15 @@ from typing import Any
 
 import click
 
+from .. import host as hosts
 from .. import source as sources
 from ..errors import SourceError, UsageError
-from ..manifests import dotenv
+from ..host import Host
+from ..manifests import envfile
 from ..model import Desired, Ref
 
 Command = Callable[..., Any]
+_HOST = "lb.host"  # in the context: the file that was named, then what it says
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -40,12 +43,33 @@ state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="T
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
-host_option = click.option("--host", envvar="LB_HOST", metavar="NAME", help="This host's name (also LB_HOST).")
+def host_option(command: Command) -> Command:
+    return click.option(
+        "--host-config", envvar="LB_HOST_CONFIG", metavar="FILE", type=click.Path(path_type=Path), expose_value=False,
+        callback=_remember, help="This host's settings and policy (also LB_HOST_CONFIG).",
+    )(command)  # fmt: skip
 
 
-def this_host(given: str | None) -> str:
-    """--host, else LB_HOST; "" where this host has no name. Never the one that its operating system has."""
-    return given or ""
+def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    context.meta[_HOST] = value
+
+
+def this_host() -> Host:
+    """What host.yaml says; read once a command. Raises HostError."""
+    meta = click.get_current_context().meta
+    if not isinstance(meta.get(_HOST), Host):
+        meta[_HOST] = hosts.read(meta.get(_HOST))
+    found: Host = meta[_HOST]
+    return found
+
+
+name_option = click.option("--host", envvar="LB_HOST", metavar="NAME", help="This host's name (also LB_HOST).")
+
+
+def host_name(given: str | None) -> str:
+    """--host, else LB_HOST, else what host.yaml says; "" where this host has no name. Never the one that its operating
+    system has."""
+    return given or this_host().name
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +96,19 @@ class Outside:
 def outside_options(command: Command) -> Command:
     """The command is given them as `outside`."""
 
+    @host_option
     @functools.wraps(command)
     def called(
         settings: Sequence[str], env_files: Sequence[str], allowed: Sequence[str], host: str | None, **rest: Any
     ) -> Any:
-        return command(outside=Outside(settings, env_files, allowed, this_host(host)), **rest)
+        return command(outside=Outside(settings, env_files, allowed, host_name(host)), **rest)
 
     for option in reversed([
         click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
         click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Set those of a .env file."),
         click.option("--allow-env", "allowed", multiple=True, metavar="NAME",
                      help="Take this variable from the environment."),
-        host_option,
+        name_option,
     ]):  # fmt: skip
         called = option(called)
     return called
@@ -98,9 +123,13 @@ class Asked:
     stdin: bytes | None
     outside: Outside
 
-    def read(self, host: str | None = None) -> Desired:
-        """What it says to this host, or to another."""
-        host = self.outside.host if host is None else host
+    def read(self, *, with_secrets: bool = True) -> Desired:
+        """What it says to this host, as far as this host lets it be. `with_secrets` False does not look for the host's
+        secrets: a check may run where they are not."""
+        return hosts.judge(self.view(self.outside.host), this_host(), with_secrets=with_secrets)
+
+    def view(self, host: str) -> Desired:
+        """What it says to any host, whatever that host allows."""
         values = self.outside.variables()
         return sources.read(self.path, variables=values, files=self.files, stdin=self.stdin, host=host)
 
@@ -144,7 +173,7 @@ def _of_file(file: str, first: dict[str, str], last: dict[str, str]) -> dict[str
         why = getattr(error, "strerror", "") or "it is no UTF-8 text"
         raise SourceError(f"--env-file {file} can't be read: {why}; nothing is changed") from error
     try:
-        return dotenv.parse(text, first, last)
+        return envfile.parse(text, first, last)
     except ValueError as error:
         raise SourceError(f"--env-file {file}: {error}; nothing is changed") from error
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import clock, handover, lock, views
+from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
 from ..daemon.journal import Journal, Level, Log
@@ -26,7 +27,7 @@ from ..model import Activity, Desired, Observed, Recorded, Ref
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
-from .options import Outside, debug_option, outside_options, say, state_dir, state_option
+from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
 from .serving import address, listen_option, token, token_option
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def daemon(
     from ..api import Server
     from ..watch import Watch
 
-    directory, log = state_dir(state), _log(log_format)
+    directory, host, log = state_dir(state), this_host(), _log(log_format)
     where, secret = address(listen), token(token_file)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
@@ -62,18 +63,14 @@ def daemon(
         wakes, stop, window = Wakes(), Event(), Window(directory, store)
         # A folder that is renamed is another one.
         source = sources.Source(path.absolute(), outside.variables(), host=outside.host)
-
-        def read() -> Desired:
-            source.vary(outside.variables())
-            return source.read()
-
-        connect = functools.partial(doors.engine, directory)
+        connect = functools.partial(doors.engine, directory, host)
+        read = functools.partial(_judged, source, outside, host)
         life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
         server = Server(*where, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)
         stack.callback(handover.Server(directory, life.ask).close)
-        root = sources.root(path.absolute())
+        root = source.folder()
         watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
         watch.start()
         stack.callback(watch.stop)
@@ -110,6 +107,11 @@ class Window:
             return runtime.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
         finally:
             runtime.close()  # the stream has a connection of its own
+
+
+def _judged(source: sources.Source, outside: Outside, host: hosts.Host) -> Desired:
+    source.vary(outside.variables())
+    return hosts.judge(source.read(), host)
 
 
 def _only_one(state: Path) -> lock.Lock:

@@ -69,6 +69,7 @@ class Daemon:
         self._troubles = 0  # turns in a row that engine or state could not be had
         self._cost = 0.0  # seconds that the last look took
         self._listener: Thread | None = None
+        self._stop = Event()
 
     def ask(self, errand: Errand) -> None:
         """Hands over an apply; from any thread."""
@@ -77,6 +78,7 @@ class Daemon:
 
     def run(self, stop: Event) -> None:
         """Until `stop` is set; then the steps in flight are finished and recorded."""
+        self._stop = stop
         while not stop.is_set():
             self._turn()
             stop.wait(min(0.25, self._cost))  # under a storm of events, turns take half of the time at most
@@ -133,6 +135,7 @@ class Daemon:
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
         decided = plan.make(desired, sight.recorded, sight.observed, answers)
+        reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
         self._journal.plan(decided, sight.recorded)
         new: list[apply.Job] = []
@@ -296,11 +299,17 @@ class Daemon:
         """Asks the registry again for what is always to be pulled, beside everything else; then the errand goes on."""
 
         def ask() -> None:
+            unasked: tuple[str, ...] = ()
             try:
-                reconcile.refresh(desired, runtime, self._report)
+                unasked = reconcile.refresh(desired, runtime, self._report, self._stop)
             except LbError as error:
-                self._journal.state("registry", "warning", error.message)
+                unasked = (error.message,)
+            if unasked:
+                self._journal.state("registry", "warning", "; ".join(unasked))
+            else:
+                self._journal.clear("registry")
             if errand:
+                errand.unasked = unasked
                 self.ask(errand)
             self._wakes.kick()
 

@@ -15,21 +15,32 @@ from typing import Any
 
 from .. import schema
 from ..model import Desired, Namespace, Place, Problem, Ref, Service
-from ..model.desired import POLICY_DENIED
-from . import checks, foreign, hosts, normalise, templates
+from . import checks, foreign, hosts, maker, normalise, templates
+from .configuration import dotted
 from .hosts import variables as host_variables
-from .lb_yaml import Settings, dotted, settings
-from .normalise import Trees
+from .lb_yaml import Settings, settings
+from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Trees", "assemble", "host_variables", "load", "page", "settings", "write"]
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "assemble", "host_variables", "load", "page", "settings",
+           "write"]  # fmt: skip
 _CODES = {
     "meta.name": "BAD_PARAMETER_NAME",
     "meta.namespace": "BAD_PARAMETER_NAMESPACE",
     "spec.template": "BAD_PARAMETER_TEMPLATE_NAME",
 }
-_NAMES = {"env", "labels", "depends_on"}  # maps whose keys are the author's
+_NAMES = {
+    "env",
+    "labels",
+    "depends_on",
+    "volumes",
+    "driver_opts",
+    "sysctls",
+    "ulimits",
+    "extra_hosts",
+    "options",
+}  # maps whose keys are the author's
 _HOSTS: Path = ("meta", "hosts")
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 
@@ -67,16 +78,25 @@ def load(
     settings: Settings,
     variables: Mapping[str, str],
     trees: Trees,
+    texts: Texts = no_texts,
     host: str = "",
 ) -> Desired:
     """`files` maps paths relative to the source to content; `variables` go before those of lb.yaml."""
     values = {**host_variables(settings.hosts, host), **variables}
-    pages = {file: page(file, text, settings, values, trees) for file, text in files.items()}
+    pages = {file: page(file, text, settings, values, trees, texts) for file, text in files.items()}
     return assemble(pages, source=source, root=root, settings=settings, host=host)
 
 
-def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, str], trees: Trees) -> Page:
-    """`file` is the path relative to the source; `variables` go before those of lb.yaml."""
+def page(
+    file: str,
+    content: bytes,
+    settings: Settings,
+    variables: Mapping[str, str],
+    trees: Trees,
+    texts: Texts = no_texts,
+) -> Page:
+    """`file` is the path relative to the source; `variables` go before those of lb.yaml. A text is asked for after the
+    digest at its path, so that the page holds for that content."""
     looked: dict[str, tuple[str, str]] = {}
 
     def look(path: str) -> tuple[str, str]:
@@ -84,7 +104,7 @@ def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, 
         return looked[path]
 
     documents, problems = read(file, content)
-    reader = _Reader(settings, {**settings.variables, **variables}, look)
+    reader = _Reader(settings, Around(look, texts, {**settings.variables, **variables}))
     statements = tuple(reader.document(document) for document in documents)
     return Page(statements, tuple(problems), not problems, looked)
 
@@ -160,7 +180,8 @@ class _Whole:
 
     def check(self, host: str) -> None:
         away = {ref: f"{ref} is not for host {host} ({at})" for ref, at in self.elsewhere.items()}
-        found = checks.ports(self.services) + checks.dependencies(self.services, self.mentioned, self.complete, away)
+        found = checks.ports(self.services) + checks.networks(self.services, self.namespaces)
+        found += checks.dependencies(self.services, self.mentioned, self.complete, away)
         if self.complete:  # else it may be declared where nothing can be read
             found += checks.undeclared(self.services, self.mentioned, away)
         found = [templates.told(p, self.services[p.ref].authored) if p.ref else p for p in found]
@@ -169,20 +190,24 @@ class _Whole:
                 self.services.pop(problem.ref, None)
         for ref in [r for r in self.services if r.namespace not in self.namespaces]:
             del self.services[ref]  # its namespace has a problem of its own
+        for ref, service in self.services.items():
+            declared_volumes = self.namespaces[ref.namespace].volumes
+            if declared_volumes:
+                self.services[ref] = replace(service, volumes=declared_volumes)
         self.problems += found
 
 
 class _Reader:
     """Of one file."""
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str], trees: Trees) -> None:
-        self.settings, self.variables, self.trees = settings, variables, trees
+    def __init__(self, settings: Settings, around: Around) -> None:
+        self.settings, self.around = settings, around
 
     def document(self, document: Document) -> Statement:
         own = document
-        document, wrong = templates.merged(own, self.settings.templates, self.variables)
+        document, wrong = templates.merged(own, self.settings.templates, self.around.variables)
         document.value = _set_only(document.value)
-        value, complaints = resolve(document, self.variables)
+        value, complaints = resolve(document, self.around.variables)
         named = hosts.read(value)
         unresolved = {path for path, _ in complaints}
         if not any(path[:2] == _HOSTS for path in unresolved):
@@ -215,10 +240,12 @@ class _Reader:
         return Statement(ref, document.at(("meta", "name")), said, tuple(found), clear, named)
 
     def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
-        if not ref.name:
-            return normalise.namespace(document, value), []
-        service, complaints = normalise.service(document, value, ref, self.trees)
-        return service, [_complain(document, path, text, ref) for path, text in complaints]
+        said: Namespace | Service | None
+        if ref.name:
+            said, complaints = normalise.service(document, value, ref, self.around)
+        else:
+            said, complaints = normalise.namespace(document, value)
+        return said, [_complain(document, path, text, ref) for path, text in complaints]
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""
@@ -253,8 +280,8 @@ def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:
         return [found for key, item in value.items() for found in _unwritable(item, (*path, key))]
     if isinstance(value, list):
         return [found for i, item in enumerate(value) for found in _unwritable(item, (*path, i))]
-    if value == normalise.HIDDEN:
-        return [(path, normalise.HIDDEN_ADVICE)]
+    if value == maker.HIDDEN:
+        return [(path, maker.HIDDEN_ADVICE)]
     if isinstance(value, str) and "\0" in value:
         return [(path, "holds a NUL, which no process can be given; remove it")]
     return []
@@ -283,8 +310,7 @@ def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: 
 
 def _complain(document: Document, path: Path, message: str, ref: Ref | None) -> Problem:
     field = dotted(path)
-    code = _CODES.get(field, POLICY_DENIED if normalise.NEEDS_POLICY in message else "BAD_PARAMETER")
-    code = "TEMPLATE_NOT_FOUND" if message.startswith(templates.UNKNOWN) else code
+    code = "TEMPLATE_NOT_FOUND" if message.startswith(templates.UNKNOWN) else _CODES.get(field, "BAD_PARAMETER")
     return Problem(document.at(path), field, message, code, ref)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from .. import schema
 from ..model import DeleteBudget, DriftPolicy, Place, Problem
 from . import foreign, templates
-from .normalise import as_text
+from .configuration import dotted
+from .env import as_text
 from .reading import Document, Path, read
 
 FILE = "lb.yaml"
@@ -81,10 +82,3 @@ def _problem(document: Document, complaint: schema.Complaint) -> Problem:
 
 def _key(document: Document, path: Path) -> Place:
     return document.keys.get(path, document.at(path[:-1]))
-
-
-def dotted(path: Path) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text

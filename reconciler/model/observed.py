@@ -38,6 +38,7 @@ class Container:
     stop_grace: int = 10_000_000_000
     networks: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
+    mounts: tuple[str, ...] = ()  # sources of binds
     projection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,6 +64,8 @@ class Volume:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    driver: str = "local"
+    options: tuple[tuple[str, str], ...] = ()  # sorted by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,8 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the engine. `images` maps every full reference that the engine has to its image id."""
+    """One look at the engine. `images` maps every full reference that the engine has to its image id; `digests` those
+    that the registry was asked for to the digest that it named."""
 
     engine: EngineInfo
     at: str
@@ -89,3 +93,4 @@ class Observed:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)

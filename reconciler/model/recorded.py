@@ -44,6 +44,13 @@ class Revision:
     authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
+    digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+
+    def may_run(self, image_id: str, digest: str) -> bool:
+        """Whether this is its image, as far as is known; "" is what is not."""
+        if not self.image_id or not (image_id or digest):
+            return True
+        return image_id == self.image_id if image_id else digest == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,9 @@ class RecordedNamespace:
     updated: str
     network: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    protect: bool = False
+    share_with: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)  # its spec
     hosts: tuple[str, ...] = ()
 
 
@@ -92,6 +102,7 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    protect: bool = False
     note: str = ""  # why it is held back, until that is mended
     hosts: tuple[str, ...] = ()
 
@@ -108,6 +119,7 @@ class RecordedVolume:
     name: str  # the engine's name: lb.<namespace>.<volume>
     namespace: str
     created: str  # the engine's CreatedAt, which tells it from a later one of the same name
+    definition: str = ""  # a salted hash of the options that it was made with; "" for an ordinary one
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +147,7 @@ class Recorded:
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
+    restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services removed in the last ten minutes

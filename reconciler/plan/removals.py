@@ -42,7 +42,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         causes = (_cause(desired, Ref(name), namespace.place.file),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
-                   recorded_namespace=namespace, network=namespace.network)
+                   recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found
 

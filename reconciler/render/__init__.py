@@ -137,11 +137,16 @@ def manifest(service: RecordedService) -> dict[str, Any]:
 
 
 def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
-    return {"apiVersion": "lb/v1", "kind": "Namespace", "meta": {"name": namespace.ref.namespace, **_meta(namespace)}}
+    meta = {"name": namespace.ref.namespace, **_meta(namespace)}
+    found = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+    return {**found, "spec": dict(namespace.written)} if namespace.written else found
 
 
 def _meta(known: RecordedService | RecordedNamespace) -> dict[str, Any]:
-    given = {"description": known.description, "labels": dict(known.labels), "hosts": list(known.hosts)}
+    given = {
+        "description": known.description, "labels": dict(known.labels), "hosts": list(known.hosts),
+        "protect": known.protect,
+    }  # fmt: skip
     return {key: value for key, value in given.items() if value}
 
 

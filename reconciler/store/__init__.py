@@ -45,7 +45,7 @@ class Store:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
         if not migration.current(db):  # so that opening to read writes nothing
             with self._transaction():
-                migration.migrate(db, directory)
+                migration.migrate(db, f"the state in {directory}")
         with self._transaction("deferred"):
             self.state_id: str = rows.meta(db, "state_id")
 
@@ -90,6 +90,14 @@ class Store:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
 
+    def settle_restore(self, source: str, at: str) -> None:
+        """What this source removes need not wait any more because of the backup that was put back at this time."""
+        with self._transaction() as db:
+            waiting = json.loads(rows.meta(db, rows.RESTORED) or "{}")
+            if waiting.get(source) == at:
+                del waiting[source]
+                rows.put_meta(db, rows.RESTORED, rows.dump(waiting))
+
     # --- steps, written ahead
 
     def begin(self, step: str, ref: Ref, target: str, number: int, revision: str) -> Intent:
@@ -130,6 +138,7 @@ class Store:
         parent: Revision | None,
         base: str | None,
         image_id: str,
+        digest: str = "",
     ) -> Revision:
         """The pending revision of this spec: the one of an interrupted rollout of the very same, or a new one.
 
@@ -138,7 +147,12 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and _resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+            if (
+                pending
+                and (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests_of(pending.id)))
+                and pending.base == (base or pending.id)
+                and pending.may_run(image_id, digest)
+            ):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -167,13 +181,14 @@ class Store:
                 shown=service.shown,
                 digests=digests_of(name),
                 authored=service.authored,
+                digest=digest,
             )
             rows.put_revision(db, revision)
         return revision
 
-    def set_image(self, revision: str, image_id: str) -> None:
+    def set_image(self, revision: str, image_id: str, digest: str) -> None:
         with self._transaction() as db:
-            db.execute("update revisions set image_id = ? where id = ?", (image_id, revision))
+            db.execute("update revisions set image_id = ?, digest = ? where id = ?", (image_id, digest, revision))
 
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
@@ -309,10 +324,3 @@ class Store:
             # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
             except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
                 raise unusable(self.directory, error) from error
-
-
-def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
-    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
-    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
-    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-    return same_spec and same_image and pending.base == (base or pending.id)

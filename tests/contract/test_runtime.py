@@ -16,6 +16,7 @@ import pytest
 
 from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
+from reconciler.errors import NotFound
 from reconciler.model import (
     Container,
     Dependency,
@@ -262,6 +263,19 @@ def test_a_missing_image_keeps_what_runs(world: World) -> None:
     old = world.ids()
     (outcome,) = world.apply(world.service(image="127.0.0.1:9/none:1"))
     assert "can't be pulled" in outcome.message and world.ids() == old and not outcome.condemns
+
+
+def test_a_log_stream_is_read_and_closed(world: World) -> None:
+    world.apply(world.service())
+    (seen,) = world.seen().values()
+    read = list(world.calls.logs(seen.id, follow=False, tail=None, since=None, timestamps=False))
+    assert all(source in ("stdout", "stderr") and isinstance(data, bytes) for source, data in read)
+    stream = world.calls.logs(seen.id, follow=True, tail=None, since=None, timestamps=False)
+    stream.close()
+    stream.close()
+    assert b"".join(data for _, data in stream).strip() == b""
+    with pytest.raises(NotFound):
+        world.calls.logs("0" * 64, follow=False, tail=None, since=None, timestamps=False)
 
 
 def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: World) -> None:

@@ -58,6 +58,7 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     desk.apply()
     desk.remove("old.past.yaml")  # its volumes stay
     desk.apply()
+    desk.lb("state", "backup", "backup.db")
     words = shlex.split(line)[1:]
     if words[0] in ENDLESS and line not in CODES:
         threading.Thread(target=terminate, args=(signal.getsignal(signal.SIGTERM),), daemon=True).start()

@@ -265,8 +265,8 @@ def test_a_container_is_recorded_changed_and_gone(store: Store) -> None:
     intent = store.begin("update", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container", "c1", "renamed", projection={"memory": 2}))
     assert store.recorded().services[WEB].containers == (
-        replace(expected, name="renamed", projection={"memory": 2}),
-    )  # number and attempt are those it was made with
+        replace(expected, projection={"memory": 2}),
+    )  # name, number and attempt are those it was made with
 
     intent = store.begin("remove", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container-gone", "c1"))
@@ -406,8 +406,8 @@ def test_a_failure_is_remembered_beside_the_current_revision(store: Store, clock
 
 def test_the_image_is_known_later(store: Store) -> None:
     revision = open_revision(store, service(), image_id="")
-    store.set_image(revision.id, "sha256:9")
-    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9")
+    store.set_image(revision.id, "sha256:9", "sha256:d")
+    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9", digest="sha256:d")
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:
