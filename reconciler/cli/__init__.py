@@ -20,6 +20,7 @@ from . import (
     describe,
     doctor,
     history,
+    init,
     looking,
     manifests,
     running,
@@ -33,6 +34,7 @@ from .options import say
 EXAMPLES = """
 \b
 Examples:
+  lb init shop                   write a first source
   lb validate                    check the manifests of this folder
   lb plan                        show what would be done, and why
   lb apply                       do it
@@ -50,6 +52,7 @@ def lb(debug: bool) -> None:
     """`--debug` is read by `main`."""
 
 
+lb.add_command(init.init)
 lb.add_command(manifests.validate)
 lb.add_command(manifests.schema)
 lb.add_command(applying.plan)

@@ -16,12 +16,12 @@ from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, Inter
 from ..model import Desired, Plan
 from . import doors
 from .options import (
+    Asked,
     confirm,
     debug_option,
     echo_json,
     interactive,
     output_option,
-    read_source,
     say,
     source_options,
     state_dir,
@@ -43,12 +43,9 @@ remote_option = click.option("--remote-engine", is_flag=True, help="Change an en
 @click.option("--adopt", is_flag=True, help="Plan the adoption of what a lost state had made.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @debug_option
-def plan(
-    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
-    detailed_exitcode: bool,
-) -> int:  # fmt: skip
+def plan(asked: Asked, state: str | None, output: str, adopt: bool, detailed_exitcode: bool) -> int:
     """Show what an apply would do, and why. Changes nothing."""
-    desired = read_source(path, files, settings)
+    desired = asked.read()
     code, decided = _preview(desired, plans.Answers(adopt=adopt), state_dir(state), output)
     changes = [EXIT_CHANGES] if detailed_exitcode and decided.changes else []
     return worst([code, *changes])
@@ -69,11 +66,11 @@ def plan(
 @remote_option
 @debug_option
 def apply(
-    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
-    confirm_deletes: str, dry_run: bool, no_wait: bool, yes: bool, timeout: float | None, remote_engine: bool,
+    asked: Asked, state: str | None, output: str, adopt: bool, confirm_deletes: str, dry_run: bool, no_wait: bool,
+    yes: bool, timeout: float | None, remote_engine: bool,
 ) -> int:  # fmt: skip
     """Make the engine match the manifests."""
-    desired = read_source(path, files, settings)
+    desired = asked.read()
     answers = plans.Answers(adopt=adopt, confirm=confirm_deletes, no_wait=no_wait)
     if dry_run:
         return _preview(desired, answers, state_dir(state), output)[0]

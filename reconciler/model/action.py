@@ -102,6 +102,7 @@ class Plan:
     guards: tuple[Guard, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
+    host: str = ""  # this host's name, "" where it has none
 
     @property
     def changes(self) -> bool:

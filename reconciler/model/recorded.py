@@ -41,6 +41,7 @@ class Revision:
     written: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
     digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
@@ -82,6 +83,7 @@ class RecordedNamespace:
     protect: bool = False
     share_with: tuple[str, ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict)  # its spec
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class RecordedService:
     containers: tuple[RecordedContainer, ...] = ()
     protect: bool = False
     note: str = ""  # why it is held back, until that is mended
+    hosts: tuple[str, ...] = ()
 
     @property
     def shown(self) -> Revision | None:

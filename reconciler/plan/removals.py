@@ -26,7 +26,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
             Action(
                 "remove",
                 service.ref,
-                causes=(Cause(f"no longer in the source (was in {service.place.file})"),),
+                causes=(_cause(desired, service.ref, service.place.file),),
                 impact="removal",
                 after=dependents,
                 recorded=service,
@@ -39,9 +39,15 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
-        causes = (Cause(f"no longer in the source (was in {namespace.place.file})"),)
+        causes = (_cause(desired, Ref(name), namespace.place.file),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
                    recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found
+
+
+def _cause(desired: Desired, ref: Ref, file: str) -> Cause:
+    if ref in desired.elsewhere:
+        return Cause(f"no longer for host {desired.host} (was in {file})")
+    return Cause(f"no longer in the source (was in {file})")

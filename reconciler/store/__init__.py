@@ -180,6 +180,7 @@ class Store:
                 written=service.written,
                 shown=service.shown,
                 digests=digests_of(name),
+                authored=service.authored,
                 digest=digest,
             )
             rows.put_revision(db, revision)
@@ -229,11 +230,11 @@ class Store:
                 service.ref,
             )
             db.execute(
-                "update revisions set written = ?, shown = ?, digests = ?, updated = ? "
+                "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
                 "where namespace = ? and service = ? and status = 'current' and digests != ?",
                 (
-                    rows.dump(service.written), rows.dump(service.shown), rows.dump(digests), at, *service.ref,
-                    rows.dump(digests),
+                    rows.dump(service.written), rows.dump(service.shown), rows.dump(service.authored),
+                    rows.dump(digests), at, *service.ref, rows.dump(digests),
                 ),
             )  # fmt: skip
             rows.put_service(db, service, source, at)

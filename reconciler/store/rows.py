@@ -132,27 +132,28 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)), r.digest,
+            json.dumps(list(r.logs)), r.digest, dump(r.authored),
         ),
     )  # fmt: skip
 
 
 def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
     place = namespace.place
-    said = ("description", "labels", "protect", "share_with", "written")
+    said = ("description", "labels", "protect", "share_with", "written", "hosts")
     same = f"({', '.join(said)}) = ({', '.join(f'excluded.{column}' for column in said)})"
     columns = ("name", "source", "file", "line", "created", "updated", *said)
     taken = ", ".join(f"{column} = excluded.{column}" for column in ("source", "file", "line", *said))
     db.execute(
-        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
+        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
         f"updated = case when {same} then updated else excluded.updated end, {taken}",
         (
             namespace.ref.namespace, source, place.file, place.line, at, at, namespace.description,
             dump(namespace.labels), namespace.protect, json.dumps(namespace.share_with), dump(namespace.written),
+            json.dumps(namespace.hosts),
         ),
     )  # fmt: skip
 
@@ -166,14 +167,14 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated, protect = excluded.protect"
+        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts"
     )
     db.execute(
         "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
-        f"updated, protect) values (?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        f"updated, protect, hosts) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
         (
             *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
-            service.protect,
+            service.protect, json.dumps(service.hosts),
         ),
     )  # fmt: skip
 
@@ -183,6 +184,7 @@ def _namespace(row: sqlite3.Row) -> RecordedNamespace:
         Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
         json.loads(row["labels"]), row["created"], row["updated"], row["network"], protect=bool(row["protect"]),
         share_with=tuple(json.loads(row["share_with"])), written=json.loads(row["written"]),
+        hosts=tuple(json.loads(row["hosts"])),
     )  # fmt: skip
 
 
@@ -202,6 +204,7 @@ def _service(
         failed=revisions.get((ref, "failed")),
         pending=revisions.get((ref, "pending")),
         containers=tuple(containers),
+        hosts=tuple(json.loads(row["hosts"])),
         protect=bool(row["protect"]),
     )
 
@@ -224,6 +227,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         written=json.loads(row["written"]),
         shown=json.loads(row["shown"]),
         digests=json.loads(row["digests"]),
+        authored=json.loads(row["authored"]),
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
         digest=row["digest"],

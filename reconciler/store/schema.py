@@ -57,4 +57,9 @@ MIGRATIONS = (
     alter table namespaces add column written text not null default '{}';
     alter table volumes add column definition text not null default '';
     """,
+    """
+    alter table namespaces add column hosts text not null default '[]';
+    alter table services add column hosts text not null default '[]';
+    alter table revisions add column authored text not null default '{}';
+    """,
 )

@@ -15,6 +15,7 @@ import pytest
 
 from reconciler import manifests, schema, source
 from reconciler.errors import SourceError
+from reconciler.manifests import lb_yaml, reading
 from reconciler.model import Ref
 from reconciler.source import Source
 
@@ -69,7 +70,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     done = Work()
-    opened, parsed, validated = Path.open, manifests.read, schema.validate
+    opened, parsed, validated = Path.open, reading.read, schema.validate
 
     def opening(self: Path, *arguments: object, **options: object) -> object:
         if arguments == ("rb",) or options.get("mode") == "rb":
@@ -86,6 +87,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
     monkeypatch.setattr(Path, "open", opening)
     monkeypatch.setattr(manifests, "read", parsing)
+    monkeypatch.setattr(lb_yaml, "read", parsing)
     monkeypatch.setattr(schema, "validate", validating)
     return done
 

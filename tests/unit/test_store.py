@@ -185,6 +185,34 @@ def test_a_state_of_the_first_version_opens(tmp_path: Path) -> None:
         assert not store.recorded().services
 
 
+def test_what_is_recorded_without_hosts_is_for_all(tmp_path: Path) -> None:
+    """A row of a version that knew neither hosts nor templates."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.executescript(MIGRATIONS[0] + MIGRATIONS[1])
+        db.execute("insert into meta values ('state_id', 'mine')")
+        db.execute("insert into namespaces values ('shop', 's', 'f', 1, '', '{}', 'c', 'u', '')")
+        db.execute("insert into services values ('shop', 'web', 's', 'f', 1, '', '{}', '[]', 'c', 'u')")
+        db.execute("pragma user_version = 2")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        recorded = store.recorded()
+        assert recorded.namespaces["shop"].hosts == () and recorded.services[WEB].hosts == ()
+
+
+def test_hosts_and_what_the_author_wrote_come_back(store: Store) -> None:
+    wanted = replace(service(), hosts=("nas1", "edge-*"), authored={"template": "web", "memory": None})
+    promoted(store, wanted)
+    store.record_namespace(replace(SHOP, hosts=("nas1",)), "src")
+    recorded = store.recorded()
+    known = recorded.services[WEB]
+    assert known.hosts == wanted.hosts and recorded.namespaces["shop"].hosts == ("nas1",)
+    assert known.current and known.current.authored == wanted.authored and known.current.written == wanted.written
+    plain = replace(service(), description="Other")
+    store.record_service(plain, "src", fingerprint.digests(plain, known.current.id))
+    known = store.recorded().services[WEB]
+    assert known.hosts == () and known.current and known.current.authored == {}
+
+
 def test_several_processes_may_make_the_state_at_once(tmp_path: Path) -> None:
     def opened(_: int) -> str:
         with closing(Store.open(tmp_path / "state")) as store:
