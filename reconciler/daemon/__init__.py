@@ -136,7 +136,7 @@ class Daemon:
         todo = self._todo(decided, asked=errand is not None)
         self._journal.plan(decided, sight.recorded)
         new: list[apply.Job] = []
-        if todo.actions or sight.recovery.settled:
+        if todo.actions or sight.recovery.writes:
             if self._shift is None:
                 if errand:
                     self._errands.remove(errand)
@@ -228,7 +228,7 @@ class Daemon:
         for action in open_to_us.actions:
             if self._backoff.fights(action, now):
                 self._journal.fight(action)
-            elif action.verb != "held" and not self._backoff.waits(action, now):
+            elif not action.idle and not self._backoff.waits(action, now):
                 actions.append(action)
         return replace(open_to_us, actions=tuple(actions))
 

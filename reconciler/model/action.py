@@ -72,6 +72,11 @@ class Action:
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be done for it, but to say why it is held."""
+        return self.verb == "held" and not self.replicas
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -96,7 +101,7 @@ class Plan:
 
     @property
     def changes(self) -> bool:
-        return any(action.verb != "held" for action in self.actions)
+        return any(not action.idle for action in self.actions)
 
 
 @dataclass(frozen=True, slots=True)

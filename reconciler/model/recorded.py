@@ -91,6 +91,11 @@ class RecordedService:
     containers: tuple[RecordedContainer, ...] = ()
     note: str = ""  # why it is held back, until that is mended
 
+    @property
+    def remnant(self) -> bool:
+        """Nothing but what an engine finished late, after the service had been removed."""
+        return not (self.current or self.failed or self.pending)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedVolume:

@@ -6,7 +6,7 @@ understood is still mentioned. Services go before what they depend on, a namespa
 
 from __future__ import annotations
 
-from ..model import Action, Cause, Desired, Observed, Recorded, Ref
+from ..model import Action, Cause, Desired, Observed, Recorded, RecordedNamespace, RecordedService, Ref
 from .services import replicas_of
 
 
@@ -26,7 +26,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
             Action(
                 "remove",
                 service.ref,
-                causes=(Cause(f"no longer in the source (was in {service.place.file})"),),
+                causes=(Cause(_why(service)),),
                 impact="removal",
                 after=dependents,
                 recorded=service,
@@ -39,9 +39,15 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
-        causes = (Cause(f"no longer in the source (was in {namespace.place.file})"),)
+        causes = (Cause(_why(namespace)),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
                    recorded_namespace=namespace, network=namespace.network)
         )  # fmt: skip
     return found
+
+
+def _why(known: RecordedService | RecordedNamespace) -> str:
+    if known.place.file:
+        return f"no longer in the source (was in {known.place.file})"
+    return "finished by the engine after it had been removed"

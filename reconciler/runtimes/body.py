@@ -52,13 +52,17 @@ def host_config(service: Service, network: str, files: str) -> dict[str, Any]:
 
 def resources(spec: Spec) -> dict[str, Any]:
     """What a live container can be given: the body of `POST /containers/{id}/update`."""
-    name, _, count = spec.restart.partition(":")
-    found: dict[str, Any] = {"RestartPolicy": {"Name": name, "MaximumRetryCount": int(count or 0)}}
+    found = restart_policy(spec.restart)
     if spec.memory is not None:
         found |= {"Memory": spec.memory, "MemorySwap": 2 * spec.memory}
     if spec.cpus is not None:
         found["NanoCpus"] = spec.cpus
     return found
+
+
+def restart_policy(written: str) -> dict[str, Any]:
+    name, _, count = written.partition(":")
+    return {"RestartPolicy": {"Name": name, "MaximumRetryCount": int(count or 0)}}
 
 
 def healthcheck(check: Healthcheck) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from threading import Event
 
-from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref
+from ..errors import NotFound
+from ..model import Action, Container, Dependency, EngineInfo, Observed, Outcome, Ref
 from ..runtime import MARKER, Journal, Progress, Report
 from . import gate, performer
 from .calls import Calls
@@ -22,16 +23,25 @@ class Engine:
     def info(self) -> EngineInfo:
         return self._calls.info()
 
-    def observe(self) -> Observed:
+    def observe(self, known: Collection[str] = ()) -> Observed:
         calls = self._calls
+        info, listed = calls.info(), calls.containers()
+        missing = sorted(set(known).difference(c.id for c in listed))
         return Observed(
-            engine=calls.info(),
+            engine=info,
             at=self._clock(),
-            containers=tuple(calls.containers()),
+            containers=(*listed, *(found for key in missing if (found := self._inspected(key)))),
             networks=tuple(calls.networks()),
             volumes=tuple(calls.volumes()),
             images=calls.images(),
         )
+
+    def _inspected(self, container: str) -> Container | None:
+        try:
+            found = self._calls.inspect(container)
+        except NotFound:
+            return None
+        return found if found.id == container else None  # somebody may have named another one so
 
     def refresh(self, image: str, report: Callable[[str], None]) -> None:
         """Asks the registry again, for `pull_policy: always`."""

@@ -136,7 +136,7 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and _resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+            if pending and rows.resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -235,11 +235,17 @@ class Store:
         """Its activity and attempt numbers stay; the removal counts against the source's budget."""
         with self._transaction() as db:
             db.execute("delete from services where namespace = ? and name = ?", ref)
-            for table in ("revisions", "containers"):
-                db.execute(f"delete from {table} where namespace = ? and service = ?", ref)
+            db.execute("delete from containers where namespace = ? and service = ?", ref)
+            ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
             at = seconds(self._clock())
-            db.execute("insert into removals values (?, ?)", (source, at))
+            if ran:  # a remnant of one that was removed already counts no second time
+                db.execute("insert into removals values (?, ?)", (source, at))
             db.execute("delete from removals where at < ?", (at - BUDGET_WINDOW,))
+
+    def forget_containers(self, ids: Sequence[str]) -> None:
+        """They are not there any more."""
+        with self._transaction() as db:
+            db.executemany("delete from containers where id = ?", [(key,) for key in ids])
 
     def adopt(self, containers: Sequence[RecordedContainer]) -> None:
         with self._transaction() as db:
@@ -340,10 +346,3 @@ class Store:
             # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
             except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
                 raise unusable(self.directory, error) from error
-
-
-def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
-    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
-    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
-    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-    return same_spec and same_image and pending.base == (base or pending.id)
