@@ -63,8 +63,9 @@ class Sight:
 
 def look(store: Store, runtime: Runtime, busy: Collection[Ref] = ()) -> Sight:
     """Mutates nothing and takes no lock. `busy` are objects with an action under way since before this call."""
-    observed = runtime.observe()
-    return Sight(observed, recover(store.recorded(), observed, busy))
+    recorded = store.recorded()
+    observed = runtime.observe([c.id for service in recorded.services.values() for c in service.containers])
+    return Sight(observed, recover(recorded, observed, busy))
 
 
 def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answers | None = None) -> Plan:
@@ -80,6 +81,8 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
     """
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
+    if sight.recovery.gone:
+        tools.store.forget_containers(sight.recovery.gone)
     marker.claim(tools.runtime, tools.store)
     tools.store.bind_engine(sight.observed.engine)
     state = tools.store.directory

@@ -6,7 +6,7 @@ journal that the caller hands in; so no runtime knows the store. The caller may 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
@@ -105,6 +105,7 @@ class Effect:
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
     definition: str = ""  # of a volume
+    source: str = ""  # that it was made for
 
 
 class Journal(Protocol):
@@ -170,7 +171,10 @@ class Runtime(Protocol):
     LockedError: what went wrong with an action is its Outcome."""
 
     def info(self) -> EngineInfo: ...
-    def observe(self) -> Observed: ...
+    def observe(self, known: Collection[str] = ()) -> Observed:
+        """`known` are ids of containers that should be there. One that is not among the observed is gone: it was asked
+        for by its id, because a list may lag behind."""
+
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
     def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from .. import fingerprint
+from ..errors import EXIT_FAILED
 from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
 from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
@@ -57,6 +58,10 @@ class Recording:
                 store.forget_service(action.ref, self.source)
             self._note(outcome, "")
             return outcome
+        if action.verb == "held":
+            outcome = self._perform(None)
+            self._note(outcome, "")
+            return held(action) if outcome.result == "done" else outcome
         service = action.service
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
@@ -123,6 +128,13 @@ class Recording:
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb
         self.store.add_activity(action.ref, kind, reason, message, revision)
+
+
+def held(action: Action) -> Outcome:
+    """What is said of a revision that failed, as long as nothing changes."""
+    failed = action.recorded.failed if action.recorded else None
+    causes = "; ".join(map(str, action.causes))
+    return Outcome(action.ref, "held", "held", causes, EXIT_FAILED, failed.logs if failed else ())
 
 
 class _Journal:

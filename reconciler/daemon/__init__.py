@@ -141,7 +141,7 @@ class Daemon:
         if self._journal.plan(decided, sight.recorded):
             self._wakes.kick()  # the next look shows it
         new: list[apply.Job] = []
-        if todo.actions or sight.recovery.settled:
+        if todo.actions or sight.recovery.writes:
             if self._shift is None:
                 if errand:
                     self._errands.remove(errand)
@@ -233,7 +233,7 @@ class Daemon:
         for action in open_to_us.actions:
             if self._backoff.fights(action, now):
                 self._journal.fight(action)
-            elif action.verb != "held" and not self._backoff.waits(action, now):
+            elif not action.idle and not self._backoff.waits(action, now):
                 actions.append(action)
         return replace(open_to_us, actions=tuple(actions))
 

@@ -2,6 +2,7 @@
 
 from .action import Action, Cause, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
 from .desired import (
+    NOWHERE,
     Condition,
     DeleteBudget,
     Dependency,
@@ -33,6 +34,7 @@ from .recorded import (
 )
 
 __all__ = [
+    "NOWHERE",
     "Action",
     "Activity",
     "ActivityType",

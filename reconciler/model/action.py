@@ -81,6 +81,11 @@ class Action:
         """The network of the object's own namespace."""
         return self.networks.get(self.ref.namespace, "")
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be done for it, but to say why it is held."""
+        return self.verb == "held" and not self.replicas
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -106,7 +111,7 @@ class Plan:
 
     @property
     def changes(self) -> bool:
-        return any(action.verb != "held" for action in self.actions)
+        return any(not action.idle for action in self.actions)
 
 
 @dataclass(frozen=True, slots=True)

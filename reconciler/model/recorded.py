@@ -111,6 +111,11 @@ class RecordedService:
         """The last good one; before there is any, the one that is under way or failed."""
         return self.current or self.pending or self.failed
 
+    @property
+    def remnant(self) -> bool:
+        """Nothing but what an engine finished late, after the service had been removed."""
+        return not (self.current or self.failed or self.pending)
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedVolume:

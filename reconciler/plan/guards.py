@@ -31,10 +31,10 @@ def for_removals(
         found.append(Guard("incomplete", message, refs))
     found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
     found += _protected(gone)
-    services = [action for action in gone if action.ref.name]
+    services = [a for a in gone if a.ref.name and not (a.recorded and a.recorded.remnant)]
     begun = sum(1 for action in removals.begun if action.ref.name)
     lately = recorded.removed_lately.get(desired.source, 0) + begun
-    owned = sum(1 for service in recorded.services.values() if service.source == desired.source)
+    owned = sum(1 for s in recorded.services.values() if s.source == desired.source and not s.remnant)
     before = max(recorded.held_services.get(desired.source, 0), owned)
     budget = desired.budget.allows(before)
     all_of_them = owned >= 2 and len(services) + begun == owned

@@ -25,6 +25,7 @@ from ..model import (
     Service,
 )
 from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
+from . import held
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     if look.strangers and not begun:
         return _adoption(base, look, adopt)
     if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
-        return Decision(_held(base, known.failed))
+        return Decision(held.decide(base, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
         return Decision(_resumed(replace(base, causes=causes, impact="none"), known))
@@ -187,11 +188,6 @@ def _adoption(base: Action, look: Look, adopt: bool) -> Decision:
     return Decision(action, Guard("adoption", message, (base.ref,)))
 
 
-def _held(base: Action, failed: Revision) -> Action:
-    causes = (Cause(f"revision {failed.number} failed: {failed.cause}"),)
-    return replace(base, verb="held", causes=causes)
-
-
 def _same(service: Service, revision: Revision) -> bool:
     changed = fingerprint.changed_fields(service, revision.digests, revision.id)
     return all(fingerprint.field_class(path) == "record" for path in changed)
@@ -223,7 +219,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if current is None:
         raise ValueError("a change of what is not there")
     change = _author(base, current, refused)
-    left = _left_behind(service, known)
+    left = _left_behind(service, known, refused)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
@@ -254,7 +250,7 @@ def _given_up(known: RecordedService) -> tuple[Cause, ...]:
     return tuple(Cause(f"revision {r.number} {word} and is no longer wanted") for r, word in unfinished if r)
 
 
-def _left_behind(service: Service, known: RecordedService) -> _Change:
+def _left_behind(service: Service, known: RecordedService, refused: str) -> _Change:
     """What a revision that was not finished may have changed in place, on replicas of the current one."""
     found: dict[str, list[Cause]] = {"in-place": [], "replace": []}
     for revision in (known.failed, known.pending):
@@ -262,7 +258,7 @@ def _left_behind(service: Service, known: RecordedService) -> _Change:
             continue
         for path in fingerprint.changed_fields(service, revision.digests, revision.id):
             if fingerprint.field_class(path) == "in-place":
-                kind, cause = _in_place(service, revision, path)
+                kind, cause = _in_place(service, revision, path, refused)
                 found[kind].append(cause)
     return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
 
@@ -276,9 +272,7 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         kind = fingerprint.field_class(path)
         cause = _cause(service, current, path)
         if kind == "in-place":
-            kind, cause = _in_place(service, current, path)
-        if kind == "in-place" and refused:
-            kind, cause = "replace", replace(cause, field=f"{path} (not in place: {refused})")
+            kind, cause = _in_place(service, current, path, refused)
         found[kind].append(cause)
     moved = service.spec.pull_policy == "always" and not _runs(base, current)
     if moved and not any(c.field == "image" for c in found["replace"]):
@@ -291,11 +285,13 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
     return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
 
 
-def _in_place(service: Service, revision: Revision, path: str) -> tuple[fingerprint.Class, Cause]:
+def _in_place(service: Service, revision: Revision, path: str, refused: str) -> tuple[fingerprint.Class, Cause]:
     cause = _cause(service, revision, path)
-    if path in fingerprint.fields(service):
-        return "in-place", cause
-    return "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
+    if path not in fingerprint.fields(service):
+        return "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
+    if refused:
+        return "replace", replace(cause, field=f"{path} (not in place: {refused})")
+    return "in-place", cause
 
 
 def _cause(service: Service, current: Revision, path: str) -> Cause:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from threading import BoundedSemaphore, Event
 
-from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
+from ..errors import NotFound
+from ..model import Action, Container, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
 from ..policy import Closed, Warden
 from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
@@ -35,17 +36,26 @@ class Engine:
     def info(self) -> EngineInfo:
         return self._calls.info()
 
-    def observe(self) -> Observed:
+    def observe(self, known: Collection[str] = ()) -> Observed:
         calls = self._calls
+        info, listed = calls.info(), calls.containers()
+        missing = sorted(set(known).difference(c.id for c in listed))
         return Observed(
-            engine=calls.info(),
+            engine=info,
             at=self._clock(),
-            containers=tuple(calls.containers()),
+            containers=(*listed, *(found for key in missing if (found := self._inspected(key)))),
             networks=tuple(calls.networks()),
             volumes=tuple(calls.volumes()),
             images=calls.images(),
             digests=dict(self._digests),
         )
+
+    def _inspected(self, container: str) -> Container | None:
+        try:
+            found = self._calls.inspect(container)
+        except NotFound:
+            return None
+        return found if found.id == container else None  # somebody may have named another one so
 
     def refresh(self, image: str, cancel: Event) -> None:
         """What the registry says is part of every later look; when it can't be asked, the last answer does not hold."""

@@ -63,7 +63,7 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
     result: Result = "failed"
     if isinstance(error, InterruptedByUser):
         result = "interrupted"
-    elif isinstance(error, UpdateRefused):
+    elif isinstance(error, UpdateRefused) and action.resizes:
         result = "refused-in-place"
     logs = error.logs if isinstance(error, NotReady) else ()
     condemns = isinstance(error, NotReady | Rejected)
@@ -83,7 +83,7 @@ class _Run:
     def all(self) -> str:
         """Returns why something was put off to the next cycle, "" when nothing was."""
         action = self.action
-        if action.verb in ("record", "held"):
+        if action.verb == "record":
             return ""
         if not action.ref.name:
             return (
@@ -92,7 +92,8 @@ class _Run:
         if action.verb == "remove":
             self._finish(rollout.steps(action).finish)
         elif action.verb != "adopt":
-            self._prepare()
+            if action.verb != "held":
+                self._prepare()
             self._roll()
         return ""
 
@@ -136,13 +137,24 @@ class _Run:
         try:
             for step in change.steps:
                 self._check_cancel()
-                self._step(step)
+                self._do(step)
         except EngineError as error:
             return error
         return None
 
+    def _do(self, step: Step) -> None:
+        """What is wrong with the spec shows when a container is made or started; a call about what it is already says
+        nothing of the revision."""
+        try:
+            self._step(step)
+        except Rejected as error:
+            if step.verb in ("create", "start"):
+                raise
+            raise EngineError(error.message, hint=error.hint) from error
+
     def _take_back(self, done: Sequence[Change], failed: Sequence[tuple[Change, EngineError]]) -> None:
-        """After a failed trial the old replicas serve again; one failed replica is kept for inspection."""
+        """After a failed trial the old replicas serve again; one failed replica is kept for inspection. What can't be
+        taken back is left to the next look: why the trial failed is what counts."""
         trials = [change for change, _ in failed if change.trial]
         if not trials:
             return
@@ -155,17 +167,22 @@ class _Run:
                 self._undo(change, keep=False)
 
     def _undo(self, change: Change, *, keep: bool) -> None:
-        for step in change.undo:
-            if step.container == NEW:
-                if change.number not in self.made:
-                    continue
-                if keep and step.verb == "stop":
-                    self._step(Step("pin", step.number, NEW, "no"))
-                if keep and step.verb == "remove":
-                    continue
-            elif step.verb in ("start", "await") and self._runs(step.container):
-                continue
-            self._step(step)
+        """Ends at the first step that fails: what serves is not stopped where what served before can't be started."""
+        try:
+            for step in change.undo:
+                self._undo_step(step, self.made.get(change.number, ""), keep=keep)
+        except EngineError as error:
+            self.work.say("taking back", f"replica {change.number}: {error.message}")
+
+    def _undo_step(self, step: Step, made: str, *, keep: bool) -> None:
+        if step.container == NEW:
+            if not made or (keep and step.verb == "remove"):
+                return
+            if keep and step.verb == "stop":
+                self._step(Step("pin", step.number, NEW, "no"))
+        elif step.verb in ("start", "await") and self._runs(step.container):
+            return
+        self._step(step)
 
     def _runs(self, container: str) -> bool:
         return self.calls.inspect(container).state in ("running", "restarting")
@@ -207,7 +224,7 @@ class _Run:
             case "update":
                 self._update(container, step.number)
             case "pin":
-                policy = {"RestartPolicy": {"Name": step.value}}
+                policy = body.restart_policy(step.value)
                 self._mutate(step, container, lambda: self.calls.update(container, policy))
             case "unpause":
                 self._mutate(step, container, lambda: self.calls.unpause(container))

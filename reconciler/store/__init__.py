@@ -147,12 +147,8 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if (
-                pending
-                and (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests_of(pending.id)))
-                and pending.base == (base or pending.id)
-                and pending.may_run(image_id, digest)
-            ):
+            image = (image_id, digest)
+            if pending and rows.resumes(pending, fingerprint, digests_of(pending.id), base, image):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -253,11 +249,17 @@ class Store:
         """Its activity and attempt numbers stay; the removal counts against the source's budget."""
         with self._transaction() as db:
             db.execute("delete from services where namespace = ? and name = ?", ref)
-            for table in ("revisions", "containers"):
-                db.execute(f"delete from {table} where namespace = ? and service = ?", ref)
+            db.execute("delete from containers where namespace = ? and service = ?", ref)
+            ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
             at = seconds(self._clock())
-            db.execute("insert into removals values (?, ?)", (source, at))
+            if ran:  # a remnant of one that was removed already counts no second time
+                db.execute("insert into removals values (?, ?)", (source, at))
             db.execute("delete from removals where at < ?", (at - BUDGET_WINDOW,))
+
+    def forget_containers(self, ids: Sequence[str]) -> None:
+        """They are not there any more."""
+        with self._transaction() as db:
+            db.executemany("delete from containers where id = ?", [(key,) for key in ids])
 
     def adopt(self, containers: Sequence[RecordedContainer]) -> None:
         with self._transaction() as db:

@@ -61,7 +61,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         for row in db.execute("select source, count(*) as n from removals where at >= ? group by source", (since,))
     }
     owned: dict[str, int] = dict(removed)
-    for service in services.values():
+    for service in (s for s in services.values() if not s.remnant):
         owned[service.source] = owned.get(service.source, 0) + 1
     return Recorded(
         namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
@@ -90,6 +90,15 @@ def revision(db: sqlite3.Connection, ref: Ref, status: str) -> Revision | None:
     return to_revision(row) if row else None
 
 
+def resumes(
+    pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image: tuple[str, str]
+) -> bool:
+    """Whether a rollout of this would be the interrupted one, carried on. An image (id and digest) that is not known
+    yet may be the same."""
+    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
+    return same_spec and pending.may_run(*image) and pending.base == (base or pending.id)
+
+
 def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
     namespace, service = intent["namespace"], intent["service"]
     match effect.kind:
@@ -98,6 +107,7 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             if known:  # another name that it bears now was not given by us, and is drift
                 db.execute("update containers set projection = ? where id = ?", (dump(effect.projection), effect.id))
                 return
+            _put_remnant(db, intent, effect)
             base = db.execute("select base from revisions where id = ?", (intent["revision"],)).fetchone()
             put_container(
                 db,
@@ -109,6 +119,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "container-gone":
             db.execute("delete from containers where id = ?", (effect.id,))
         case "network":
+            if not db.execute("select 1 from namespaces where name = ?", (namespace,)).fetchone():
+                put_namespace(db, Namespace(Ref(namespace)), effect.source, intent["created"])
             db.execute("update namespaces set network = ? where name = ?", (effect.id, namespace))
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
@@ -116,6 +128,15 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition))
         case "volume-gone":
             db.execute("delete from volumes where name = ?", (effect.id,))
+
+
+def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
+    """The service was removed while the engine was about to make the container: it is recorded again, to be removed."""
+    ref = Ref(intent["namespace"], intent["service"])
+    if not db.execute("select 1 from services where namespace = ? and name = ?", ref).fetchone():
+        row = (*ref, effect.source, "", 1, "", "{}", "[]", intent["created"], intent["created"])
+        columns = "namespace, name, source, file, line, description, labels, depends_on, created, updated"
+        db.execute(f"insert into services ({columns}) values (?,?,?,?,?,?,?,?,?,?)", row)
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:

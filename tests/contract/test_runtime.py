@@ -177,6 +177,20 @@ def test_a_failed_revision_leaves_the_old_replicas_and_is_held(world: World, ord
     assert world.apply(good) == ()
 
 
+def test_beside_a_failed_revision_the_good_replicas_are_mended(world: World) -> None:
+    good = world.service(replicas=2)
+    world.apply(good)
+    old = world.ids()
+    bad = world.service(exits=3, replicas=2, restart="no")
+    world.apply(bad)
+    world.harm["stop"](sorted(old)[0])
+    assert results(world.apply(bad)) == ["held t/a held"]
+    assert world.ids() == old and len(world.seen()) == 3
+    calls = list(getattr(world.calls, "calls", ()))
+    assert results(world.apply(bad)) == ["held t/a held"]
+    assert list(getattr(world.calls, "calls", ())) == calls
+
+
 def test_unhealthy_is_not_ready(world: World) -> None:
     check = Healthcheck(("CMD", "false"), interval=10**8, timeout=10**9, retries=1)
     good = world.service(healthcheck=replace(check, test=("CMD", "true")))
@@ -286,6 +300,37 @@ def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: Worl
         "create t done", "create t/after blocked", "create t/job failed", "create t/other done",
     ]  # fmt: skip
     assert {c.ref.name for c in world.seen().values()} == {"job", "other"}
+
+
+def test_calls_that_find_it_done_or_impossible(world: World) -> None:
+    """What the engine in memory says must be what the real one says: a rollout is built on it."""
+    world.apply(world.service(replicas=2))
+    calls, (first, second) = world.calls, sorted(world.seen())
+    container, network = world.seen()[first].id, world.seen()[first].networks[0]
+    started = calls.inspect(container).started
+    calls.start(container)
+    assert calls.inspect(container).started == started
+    with pytest.raises(errors.EngineError, match="is not paused"):
+        calls.unpause(container)
+    with pytest.raises(errors.Rejected, match="already exists in network"):
+        calls.connect(network, container, ("a",))
+    with pytest.raises(errors.Rejected, match="same name"):
+        calls.rename(container, first)
+    with pytest.raises(errors.NameConflict):
+        calls.rename(container, second)
+    with pytest.raises(errors.EngineError, match="already exists"):
+        calls.create_network("lb.t", {"lb.source": world.name}, "10.99.0.0/24")
+    with pytest.raises(errors.EngineError, match="You cannot remove a running"):
+        calls.remove(container)
+    world.harm["pause"](container)
+    with pytest.raises(errors.EngineError, match="cannot start a paused container"):
+        calls.start(container)
+    calls.stop(container, 0)
+    calls.remove(container)
+    calls.remove(container)
+    calls.stop(container, 0)
+    with pytest.raises(errors.NotFound):
+        calls.start(container)
 
 
 def test_a_service_that_never_completes_is_named(world: World) -> None:

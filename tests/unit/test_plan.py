@@ -488,6 +488,21 @@ def test_a_failed_revision_is_held() -> None:
     assert not world.plan().changes
 
 
+def test_while_a_revision_is_held_the_good_replicas_are_mended() -> None:
+    """As far as that needs no spec: a replica that is gone waits, and is named."""
+    old, bad = make_service(replicas=2), make_service(image=NEW_IMAGE, replicas=2)
+    revision = make_revision(bad, 1, status="failed", cause="it crashed")
+    world = steady(old).remembers(make_recorded(old, failed=revision)).wants(bad)
+    assert world.plan().actions[0].idle and not world.plan().changes
+    stopped = world.sees("web-1", state="exited", exit_code=1)
+    (action,) = stopped.plan().actions
+    assert (action.verb, action.idle, stopped.plan().changes) == ("held", False, True)
+    assert [str(c) for c in action.causes] == ["revision 1 failed: it crashed", "replica 1 was stopped (exit 1)"]
+    gone = world.misses("web-2").plan().actions[0]
+    assert gone.idle and str(gone.causes[-1]) == "replica 2 was removed"
+    assert stopped.misses("net-shop").plan().actions[-1].idle, "its network comes first"
+
+
 def test_a_failed_revision_stays_held_whatever_it_is_called() -> None:
     bad = make_service(image=NEW_IMAGE)
     world = failed(bad).wants(make_service(image=NEW_IMAGE, description="please"))

@@ -273,6 +273,31 @@ def test_a_container_is_recorded_changed_and_gone(store: Store) -> None:
     assert store.recorded().services[WEB].containers == ()
 
 
+def test_what_comes_late_is_recorded_though_its_object_was_removed(store: Store) -> None:
+    store.record_namespace(Namespace(Ref("shop")), "mine")
+    revision = promoted(store, service())
+    intents = [store.begin("network", Ref("shop"), "", 0, ""), store.begin("create", WEB, "", 1, revision.id)]
+    store.forget_service(WEB, "mine")
+    store.forget_namespace("shop")
+    store.end(intents[0].nonce, Effect("network", "n1", source="mine"))
+    store.end(intents[1].nonce, Effect("container", "c1", "shop.web.1-1", 1, 1, source="mine"))
+    recorded = store.recorded()
+    assert (recorded.namespaces["shop"].network, recorded.namespaces["shop"].source) == ("n1", "mine")
+    found = recorded.services[WEB]
+    assert (found.remnant, found.source, [c.id for c in found.containers]) == (True, "mine", ["c1"])
+    assert (recorded.removed_lately, recorded.held_services) == ({"mine": 1}, {"mine": 1})
+    store.forget_service(WEB, "mine")
+    assert (store.recorded().services, store.recorded().removed_lately) == ({}, {"mine": 1})
+
+
+def test_containers_that_are_gone_are_forgotten(store: Store) -> None:
+    revision = promoted(store, service())
+    for name, number in (("c1", 1), ("c2", 2)):
+        container(store, revision, name, number)
+    store.forget_containers(["c1", "unknown"])
+    assert [c.id for c in store.recorded().services[WEB].containers] == ["c2"]
+
+
 def test_an_intent_ends_once(store: Store) -> None:
     revision = promoted(store, service())
     intent = store.begin("create", WEB, "", 0, revision.id)
