@@ -92,7 +92,9 @@ class _Run:
             self._finish(rollout.steps(action).finish)
         elif action.verb != "adopt":
             self._prepare()
-            self._roll()
+            current = action.recorded.current if action.recorded else None
+            if not (action.moved and current and current.image_id == self.image):
+                self._roll()
         return ""
 
     # --- what must be there before anything old is touched
