@@ -33,6 +33,7 @@ class Recording:
     def __init__(self, action: Action, source: str, tools: Tools, cancel: Event, started: Event) -> None:
         self.action, self.source, self.tools, self.store = action, source, tools, tools.store
         self.cancel, self.started = cancel, started
+        self.image = ("", "")  # id and digest, as far as it was resolved
 
     def carry_out(self) -> Outcome:
         return self._service() if self.action.ref.name else self._namespace()
@@ -111,15 +112,22 @@ class Recording:
         self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
     def _good(self, service: Service, revision: Revision) -> None:
-        if self.action.verb in ("heal", "record"):
-            self.store.record_service(service, self.source, fingerprint.digests(service, revision.id))
-        else:
+        current = self.action.recorded.current if self.action.recorded else None
+        image_id, digest = self.image
+        if self.action.moved and current and current.image_id == image_id:  # the same, under another digest
+            self.store.set_image(current.id, image_id, digest)
+            revision = current
+        elif self.action.verb not in ("heal", "record"):
             self.store.promote(revision.id, service, self.source)
+            return
+        self.store.record_service(service, self.source, fingerprint.digests(service, revision.id))
 
     def _perform(self, revision: Revision | None) -> Outcome:
         tools = self.tools
         journal = _Journal(self.store, self.source, revision, tools.guard, self.started)
-        return tools.runtime.perform(self.action, journal, tools.report, self.cancel)
+        outcome = tools.runtime.perform(self.action, journal, tools.report, self.cancel)
+        self.image = journal.resolved
+        return outcome
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action
@@ -144,6 +152,7 @@ class _Journal:
         self, store: Store, source: str, revision: Revision | None, guard: Callable[[], None], started: Event
     ) -> None:
         self.revision, self.source = revision, source
+        self.resolved = ("", "")
         self._store, self._guard, self._started = store, guard, started
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent:
@@ -154,7 +163,8 @@ class _Journal:
         self._store.end(intent.nonce, effect)
 
     def image(self, image_id: str, digest: str) -> None:
-        if self.revision and (self.revision.image_id, self.revision.digest) != (image_id, digest):
+        self.resolved = image_id, digest
+        if self.revision and (self.revision.image_id, self.revision.digest) != self.resolved:
             self._store.set_image(self.revision.id, image_id, digest)
 
     def started(self) -> None:

@@ -75,6 +75,7 @@ class Action:
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
     digest: str = ""  # the image's, where it is known before it is pulled
+    moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
 
     @property
     def network(self) -> str:

@@ -52,6 +52,7 @@ class _Change:
     scale: tuple[Cause, ...] = ()
     in_place: tuple[Cause, ...] = ()
     replace: tuple[Cause, ...] = ()
+    moved: bool = False  # the image's digest is all there is to replace for
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -223,7 +224,10 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
-        return _resumed(replace(base, verb="replace", causes=change.causes, impact=impact), known)
+        base = replace(base, verb="replace", causes=change.causes, impact=impact, moved=change.moved)
+        if _drift(replace(base, base=current.base), service, known):
+            base = replace(base, moved=False)
+        return _resumed(base, known)
     base = replace(base, base=current.base, fingerprint=current.fingerprint)
     # Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest.
     if current.image_id in look.observed.images.values():
@@ -274,15 +278,16 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         if kind == "in-place":
             kind, cause = _in_place(service, current, path, refused)
         found[kind].append(cause)
-    moved = service.spec.pull_policy == "always" and not _runs(base, current)
-    if moved and not any(c.field == "image" for c in found["replace"]):
+    moved = not found["replace"] and service.spec.pull_policy == "always" and not _runs(base, current)
+    if moved:
         shown = service.shown.get("image", current.image)
         at = service.places.get("image", service.place)
         new, old = (
             (base.digest, current.digest) if base.digest and current.digest else (base.image_id, current.image_id)
         )
         found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
-    return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+    record, scale, in_place, replaced = (tuple(found[k]) for k in ("record", "scale", "in-place", "replace"))
+    return _Change(record, scale, in_place, replaced, moved and not (scale or in_place))
 
 
 def _in_place(service: Service, revision: Revision, path: str, refused: str) -> tuple[fingerprint.Class, Cause]:

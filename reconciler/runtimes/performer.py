@@ -94,7 +94,9 @@ class _Run:
         elif action.verb != "adopt":
             if action.verb != "held":
                 self._prepare()
-            self._roll()
+            current = action.recorded.current if action.recorded else None
+            if not (action.moved and current and current.image_id == self.image):
+                self._roll()
         return ""
 
     # --- what must be there before anything old is touched

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gzip
 import json
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import docker
@@ -16,7 +17,7 @@ import pytest
 
 from tests.conftest import BUSYBOX, LB, Sandbox, sweep
 from tests.support.front import Front, front
-from tests.support.registry import USER, Registry, make_image, registry
+from tests.support.registry import USER, Image, Registry, make_image, registry
 
 PASSWORD = "canary-7d41-wellkept"
 
@@ -29,6 +30,7 @@ class Shelf:
     registry: Registry
     front: Front
     digests: dict[str, str] = field(default_factory=dict)
+    images: dict[str, Image] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
@@ -38,7 +40,16 @@ class Shelf:
         """Returns the image's id. It runs what the tests' busybox runs."""
         image = make_image(self.sandbox.api, BUSYBOX, megabytes, mark or name)
         self.digests[mark or name] = self.registry.push(image, name, tag)
+        self.images[mark or name] = image
         return image.id
+
+    def push_again(self, name: str, mark: str = "") -> None:
+        """The very image, packed otherwise: its id is the same, its digest another."""
+        image = self.images[mark or name]
+        packed = replace(
+            image, layers=tuple(gzip.compress(gzip.decompress(layer), 9, mtime=0) for layer in image.layers)
+        )
+        self.digests[mark or name] = self.registry.push(packed, name, "1")
 
     def image(self, name: str, tag: str = "1") -> str:
         return f"{self.address}/{name}:{tag}"

@@ -57,6 +57,21 @@ def test_a_new_digest_is_a_revision_and_the_same_is_no_change(shelf: Shelf) -> N
     assert named == [[shelf.image("app")]], "the tag here moves with it"
 
 
+def test_the_same_image_under_a_new_digest_replaces_nothing(shelf: Shelf) -> None:
+    sandbox = shelf.sandbox
+    image_id = shelf.push("app", megabytes=0.1)
+    sandbox.service("a", image=shelf.image("app"), pull_policy="always")
+    sandbox.apply()
+    running, old = sandbox.running(), shelf.digests["app"]
+    shelf.push_again("app")
+    assert shelf.digests["app"] != old
+    assert "image digest of" in sandbox.apply().out
+    assert sandbox.running() == running
+    assert (current(sandbox).number, current(sandbox).digest) == (0, shelf.digests["app"])
+    assert current(sandbox).image_id == image_id
+    assert sandbox.apply().out == "no changes\n"
+
+
 def test_asking_calls_nothing_that_changes_the_engine(shelf: Shelf) -> None:
     sandbox = shelf.sandbox
     shelf.push("app")

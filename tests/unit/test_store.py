@@ -75,8 +75,9 @@ def service(ref: Ref = WEB, **spec: Any) -> Service:
 
 
 def open_revision(
-    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None, image_id: str = "sha256:1"
-) -> Revision:
+    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None,
+    image_id: str = "sha256:1", digest: str = "",
+) -> Revision:  # fmt: skip
     return store.open_revision(
         wanted,
         source="src",
@@ -85,6 +86,7 @@ def open_revision(
         parent=parent,
         base=base,
         image_id=image_id,
+        digest=digest,
     )
 
 
@@ -433,6 +435,33 @@ def test_the_image_is_known_later(store: Store) -> None:
     revision = open_revision(store, service(), image_id="")
     store.set_image(revision.id, "sha256:9", "sha256:d")
     assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9", digest="sha256:d")
+
+
+def test_an_interrupted_rollout_of_another_digest_is_another(store: Store) -> None:
+    first = open_revision(store, service(), image_id="", digest="sha256:a")
+    store.set_image(first.id, "sha256:1", "sha256:a")
+    assert open_revision(store, service(), image_id="", digest="sha256:a").id == first.id
+    assert open_revision(store, service(), image_id="sha256:1", digest="sha256:b").id == first.id, "the very image"
+    other = open_revision(store, service(), image_id="", digest="sha256:b")
+    assert other.id != first.id and other.digest == "sha256:b"
+
+
+def test_a_state_without_digests_becomes_one_with(tmp_path: Path) -> None:
+    before = next(n for n, script in enumerate(MIGRATIONS) if "column digest" in script)
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        for script in MIGRATIONS[:before]:
+            db.executescript(script)
+        names = [row[1] for row in db.execute("pragma table_info(revisions)")]
+        texts = {"namespace": "shop", "service": "web", "status": "current", "image_id": "sha256:1", "logs": "[]"}
+        values = [texts.get(name, "{}" if name in ("written", "shown", "digests") else "") for name in names]
+        values = [0 if name in ("number", "replicas", "memory") else v for name, v in zip(names, values, strict=True)]
+        db.execute(f"insert into revisions values ({','.join('?' * len(values))})", values)
+        db.execute("insert into services values ('shop','web','src','f',1,'','{}','[]','','')")
+        db.execute(f"pragma user_version = {before}")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        current = store.recorded().services[WEB].current
+    assert current and (current.image_id, current.digest) == ("sha256:1", "")
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:
