@@ -31,7 +31,7 @@ def engine(state: Path) -> Runtime:
 
 def endpoint() -> str:
     """Where an engine is looked for, whether one answers there or not."""
-    from ..runtimes.client import endpoint
+    from ..runtimes.endpoint import endpoint
 
     return endpoint()
 
