@@ -33,7 +33,7 @@ def engine(state: Path, host: Host | None = None) -> Runtime:
 
 def endpoint() -> str:
     """Where an engine is looked for, whether one answers there or not."""
-    from ..runtimes.client import endpoint
+    from ..runtimes.endpoint import endpoint
 
     return endpoint()
 

@@ -15,15 +15,14 @@ from typing import Any
 
 import requests
 from docker import errors as sdk
-from docker.context import ContextAPI
 from docker.types import IPAMConfig, IPAMPool
-from docker.utils import kwargs_from_env
 
 from .. import errors
 from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
 from .credentials import check, find, registry_of
+from .endpoint import endpoint, settings
 from .logs import Frames
 from .pulling import PullStream
 from .refusals import explained
@@ -38,40 +37,17 @@ _EVENTS = {
         "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
     ],
 }  # fmt: skip
-DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
-
-
-def endpoint() -> str:
-    """Where the `docker` client would look for an engine: DOCKER_HOST, else the current context. A socket is named by
-    the file that it is, whatever links lead there, because the lock of an engine is named by it."""
-    return _named(_settings().get("base_url") or DEFAULT_ENDPOINT)
 
 
 def connect() -> DockerCalls:
     """The engine at `endpoint`. Raises EngineUnreachable, and LbError where the docker client's configuration can't be
     read."""
     check()
-    settings = _settings()
+    how = settings()
     with translated("engine"):
-        return DockerCalls(
-            Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), settings, endpoint()
-        )
-
-
-def _settings() -> dict[str, Any]:
-    settings = dict(kwargs_from_env())
-    if "base_url" not in settings:
-        context = ContextAPI.get_current_context()
-        if context and context.Host:
-            settings["base_url"] = context.Host
-    return settings
-
-
-def _named(address: str) -> str:
-    scheme, _, path = address.rpartition("://")
-    return f"unix://{Path(path).resolve()}" if scheme in ("unix", "http+unix") else address
+        return DockerCalls(Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **how), how, endpoint())
 
 
 class DockerCalls:
