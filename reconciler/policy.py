@@ -239,10 +239,9 @@ class _Judge:
             return
         where = source if source == found.real else f"{source}, which is {found.real},"
         if found.socket and not any(grant.docker_socket for grant in self.grants):
-            what = where if found.socket == found.real else f"{where.rstrip(',')}, which leads to {found.socket},"
-            yield Denial(
-                at, f"{what} a container engine's socket and with it this host,", self._grant("docker_socket", True)
-            )
+            way = "" if found.socket == found.real else f" (it leads to {found.socket})"
+            what = f"{source}{way}: a container engine's socket, and with it this host,"
+            yield Denial(at, what, self._grant("docker_socket", True))
         elif found.socket != found.real and not self._may_mount(found.real, read_only):
             mode = "ro" if read_only else "rw"
             yield Denial(at, f"mounting {where} {mode}", self._grant("binds", [f"{found.real}:{mode}"]))
