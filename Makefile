@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # The targets use one engine and one .venv: one after the other, even with -j.
 .NOTPARALLEL:
-.PHONY: help venv demo demo-down test test-unit lint types lock clean
+.PHONY: help venv bench demo demo-down test test-unit lint types lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,11 @@ test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debia
 test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
 	@echo "left out: the contract tests against an engine (tests/contract) and tests/e2e; \"make test\" runs all"
+
+bench: venv ## how quick the daemon is, as ratios within one run; needs a Docker Engine
+	scripts/engine up
+	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
+	.venv/bin/python bench/latency.py
 
 lint: venv ## check style and format
 	.venv/bin/ruff check .

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from . import apply, marker, plan, snapshots
+from . import apply, marker, plan, secrets, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
-from .runtime import Progress, Report, Runtime
+from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
 QUESTIONS = 8  # images asked for at once
@@ -76,15 +76,24 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) -> None:
     """What must be written before the first action of the plan begins. Under the lock.
 
-    SourceError when the content of a bind changed since it was read.
+    SourceError when the content of a bind or a secret changed since it was read.
     """
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
     marker.claim(tools.runtime, tools.store)
     tools.store.bind_engine(sight.observed.engine)
+    state = tools.store.directory
     for action in decided.actions:
-        if action.service and action.service.files and action.verb not in ("record", "held", "adopt"):
-            snapshots.keep(tools.store.directory, Path(desired.root), action.service.files)
+        if action.service and action.verb not in ("record", "held", "adopt"):
+            snapshots.keep(state, Path(desired.root), action.service.files)
+            secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
+    secrets.prune(state / snapshots.FOLDER, _in_use(desired, sight.observed))
+
+
+def _in_use(desired: Desired, observed: Observed) -> list[str]:
+    """Sources of mounts, and names of copies that are wanted: other secrets were rotated away."""
+    wanted = [secret_folder("", digest) for service in desired.services.values() for digest in service.secrets]
+    return wanted + [source for container in observed.containers for source in container.mounts]
 
 
 def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from .model import Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Ref, Revision
-from .runtime import LABEL_INTENT, Effect
+from .model import Container, Observed, OpenIntent, Recorded, RecordedContainer, RecordedVolume, Ref, Revision
+from .runtime import LABEL_FINGERPRINT, LABEL_INTENT, Effect, container_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ def _may_come(intent: OpenIntent, effect: Effect) -> bool:
 
 
 def _effect(intent: OpenIntent, observed: Observed) -> Effect:
-    for seen in observed.containers:
-        if intent.step == "create" and seen.labels.get(LABEL_INTENT) == intent.nonce:
-            return Effect("container", seen.id, seen.name, intent.number, intent.attempt, seen.created, seen.projection)
+    if intent.step == "create" and (seen := _made(intent, observed)):
+        name = _name(intent)  # it was given: another that it bears now is drift
+        return Effect("container", seen.id, name, intent.number, intent.attempt, seen.created, seen.projection)
     if intent.step == "remove" and all(seen.id != intent.target for seen in observed.containers):
         return Effect("container-gone", intent.target)
     if intent.step == "remove-volume" and all(vol.name != intent.target for vol in observed.volumes):
@@ -50,8 +50,19 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
             return Effect("network", net.id, net.name)
     for vol in observed.volumes:
         if intent.step == "volume" and vol.labels.get(LABEL_INTENT) == intent.nonce:
-            return Effect("volume", vol.name, vol.name, created=vol.created)
+            definition = vol.labels.get(LABEL_FINGERPRINT, "")
+            return Effect("volume", vol.name, vol.name, created=vol.created, definition=definition)
     return Effect()
+
+
+def _made(intent: OpenIntent, observed: Observed) -> Container | None:
+    """What carries the nonce. Somebody's copy may carry it too, but only one container can have the name."""
+    found = [seen for seen in observed.containers if seen.labels.get(LABEL_INTENT) == intent.nonce]
+    return next((seen for seen in found if seen.name == _name(intent)), found[0] if len(found) == 1 else None)
+
+
+def _name(intent: OpenIntent) -> str:
+    return container_name(intent.ref, intent.number, intent.attempt)
 
 
 def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
@@ -59,7 +70,7 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         known = replace(recorded.namespaces[intent.ref.namespace], network=effect.id)
         return replace(recorded, namespaces={**recorded.namespaces, intent.ref.namespace: known})
     if effect.kind == "volume":
-        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
+        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     service = recorded.services.get(intent.ref)
     if effect.kind == "volume-gone":

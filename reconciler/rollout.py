@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import drift
-from .model import Action, Replica, Service
-from .runtime import StepVerb, container_name
+from .model import Action, Replica, Service, Spec
+from .runtime import StepVerb
 
 NEW = ""  # stands for the container that the change itself creates
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`container` is an id, or NEW. `value` is the argument: a name, a restart policy."""
+    """`container` is an id, or NEW. `value` is the argument: a name, a restart policy, the namespace of a network."""
 
     verb: StepVerb | Literal["await"]
     number: int
@@ -55,12 +55,12 @@ class Rollout:
 
 
 def order(service: Service) -> Literal["start-first", "stop-first"]:
-    """`auto` is stop-first where two copies can't live side by side."""
+    """`auto` is stop-first where two copies can't live side by side: on one host port, or writing to one place."""
     spec = service.spec
     if spec.update.order != "auto":
         return spec.update.order
-    fixed_port = any(port.external for port in spec.ports)
-    sole_writer = spec.replicas == 1 and any(m.kind == "volume" and not m.read_only for m in spec.mounts)
+    fixed_port = any(port.external for port in spec.ports) or spec.links.network_mode == "host"
+    sole_writer = spec.replicas == 1 and any(m.kind in ("volume", "host") and not m.read_only for m in spec.mounts)
     return "stop-first" if fixed_port or sole_writer else "start-first"
 
 
@@ -112,14 +112,30 @@ def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Rep
 def _broken(action: Action, replica: Replica) -> bool:
     """What no call can mend. To the engine 0 means "leave alone", so a limit set by hand can't be taken away again."""
     now, then = replica.seen.projection, replica.recorded.projection
-    limits = {"memory": action.service.spec.memory, "cpus": action.service.spec.cpus} if action.service else {}
+    limits = _limits(action.service.spec) if action.service else {}
     limited = any(value is None and then and now.get(key) and not then.get(key) for key, value in limits.items())
-    return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.network))
+    return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.networks))
+
+
+def _limits(spec: Spec) -> dict[str, int | None]:
+    """By their names in the projection."""
+    return {
+        "memory": spec.memory,
+        "cpus": spec.cpus,
+        "mem_reservation": spec.limits.mem_reservation,
+        "pids_limit": spec.limits.pids_limit,
+    }
+
+
+def _born(action: Action, number: int) -> tuple[Step, ...]:
+    """A container is created on one network and connected to the others before it starts."""
+    others = sorted(namespace for namespace in action.networks if namespace != action.ref.namespace)
+    return (Step("create", number), *(Step("connect", number, NEW, namespace) for namespace in others))
 
 
 def _create(action: Action, number: int) -> Change:
     trial = action.verb in ("create", "replace", "update")
-    births: tuple[Step, ...] = (Step("create", number), Step("start", number))
+    births: tuple[Step, ...] = (*_born(action, number), Step("start", number))
     if not action.unattended:
         births = (*births, Step("await", number))
     return Change(number, births, (Step("stop", number), Step("remove", number)), trial)
@@ -127,17 +143,8 @@ def _create(action: Action, number: int) -> Change:
 
 def _fix(action: Action, replica: Replica) -> Change:
     number, container = replica.recorded.number, replica.seen.id
-    kinds = {fault.kind for fault in drift.faults(replica, action.network)}
-    found: list[Step] = []
-    if "paused" in kinds:
-        found.append(Step("unpause", number, container))
-    if "renamed" in kinds:
-        name = container_name(action.ref, number, replica.recorded.attempt)
-        found.append(Step("rename", number, container, name))
-    if action.resizes or "resized" in kinds:
-        found.append(Step("update", number, container))
-    if "disconnected" in kinds:
-        found.append(Step("connect", number, container))
+    kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
+    found = _mend(action, replica)
     if "stopped" in kinds:
         found += [Step("start", number, container), Step("await", number, container)]
     elif action.verb in ("create", "replace"):
@@ -146,30 +153,42 @@ def _fix(action: Action, replica: Replica) -> Change:
     return Change(number, tuple(found))
 
 
+def _mend(action: Action, replica: Replica) -> list[Step]:
+    """All but starting it."""
+    number, container = replica.recorded.number, replica.seen.id
+    kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
+    found: list[Step] = []
+    if "paused" in kinds:
+        found.append(Step("unpause", number, container))
+    if "renamed" in kinds:
+        found.append(Step("rename", number, container, replica.recorded.name))
+    if action.resizes or "resized" in kinds:
+        found.append(Step("update", number, container))
+    found += [Step("connect", number, container, name) for name in drift.missing(replica, action.networks)]
+    return found
+
+
 def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[Replica]) -> Change:
     """`new` is there already when an earlier rollout of the same revision was cut off."""
     number = old[0].recorded.number
     stops: list[Step] = []
     revives: list[Step] = []
     for replica in old:
-        seen = replica.seen
-        if seen.state in ("running", "restarting", "paused"):
-            if seen.restart_policy == "always":  # or a restart of dockerd would revive it
-                stops.append(Step("pin", number, seen.id, "no"))
-                revives.append(Step("pin", number, seen.id, "always"))
+        seen, current = replica.seen, action.recorded.current if action.recorded else None
+        runs = seen.state in ("running", "restarting", "paused")
+        if runs and seen.restart_policy == "always":  # or a restart of dockerd would revive it
+            stops.append(Step("pin", number, seen.id, "no"))
+        if runs:
             stops.append(Step("stop", number, seen.id))
-            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
-        elif action.recorded and action.recorded.current and replica.recorded.base == action.recorded.current.base:
-            # Stopped by us, then cut off
-            if seen.restart_policy == "no" and replica.recorded.projection.get("restart") == "always":
+        if runs or (current and replica.recorded.base == current.base):  # or stopped by us, then cut off
+            if replica.recorded.projection.get("restart", seen.restart_policy) == "always":
                 revives.append(Step("pin", number, seen.id, "always"))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
     trial = action.verb in ("create", "replace", "update")
     container = new.seen.id if new else NEW
-    create = () if new else (Step("create", number),)
-    start: tuple[Step, ...] = (Step("start", number, container),)
-    if new and new.seen.state in ("running", "paused"):
-        start = () if new.seen.state == "running" else (Step("unpause", number, container),)
+    create = () if new else _born(action, number)
+    started = new and new.seen.state in ("running", "paused")
+    start = (*(_mend(action, new) if new else ()), *(() if started else (Step("start", number, container),)))
     gate = Step("await", number, container)
     leave = (Step("stop", number, container), Step("remove", number, container))
     if order(service) == "start-first":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision, Volume
+from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -61,6 +61,16 @@ def by_digest(image: str, digest: str) -> str:
     return f"{repository(image)}@{digest}"
 
 
+def named_volume(service: Service, volume: str) -> NamedVolume:
+    """A volume that the service mounts: as its namespace declares it, or an ordinary one of lb's."""
+    return service.volumes.get(volume) or NamedVolume(volume_name(service.ref.namespace, volume))
+
+
+def secret_folder(files: str, digest: str) -> str:
+    """Where the copy of a secret lies, in the folder of the snapshots."""
+    return f"{files}/secret-{digest}"
+
+
 def container_name(ref: Ref, number: int, attempt: int) -> str:
     """Injective, because neither namespaces nor services may contain a dot."""
     return f"{ref.namespace}.{ref.name}.{number}-{attempt}"
@@ -94,6 +104,7 @@ class Effect:
     attempt: int = 0
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
+    definition: str = ""  # of a volume
 
 
 class Journal(Protocol):

@@ -36,7 +36,7 @@ def load(name: str) -> dict[str, Any]:
     folder = beside if (beside / "manifest.json").exists() else resources.files("reconciler.schemas")
     file = folder / f"{name}.json"
     if not name.isidentifier() or not file.is_file():
-        raise UsageError(f"there is no schema {name}; there are manifest, source and plan")
+        raise UsageError(f"there is no schema {name}; there are manifest, source, host and plan")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 

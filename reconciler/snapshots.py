@@ -19,6 +19,7 @@ from .errors import SourceError, StateError
 from .seen import Seen
 
 _OUTSIDE = "leads outside the source through a link; that needs the host's policy"
+FOLDER = "snapshots"  # in the state folder
 Entry = tuple[str, bytes, bool]  # path within the tree ("" for a single file), content, executable
 
 
@@ -67,7 +68,7 @@ def _total(parts: Iterable[tuple[str, str, bool]]) -> str:
 
 
 def path(state: Path, name: str) -> Path:
-    return state / "snapshots" / name / "content"
+    return state / FOLDER / name / "content"
 
 
 def keep(state: Path, root: Path, files: Mapping[str, str]) -> None:

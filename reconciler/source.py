@@ -125,7 +125,8 @@ class _Reading:
         return kept if kept and kept.holds(sha, self.trees) else self._made(relative, content, sha)
 
     def _made(self, file: str, content: bytes, sha: str) -> _Kept:
-        page = manifests.page(file, content, self.settings.value, self.variables, self.trees)
+        texts = functools.partial(_text, self.root)
+        page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
@@ -320,5 +321,22 @@ def _tree(root: Path, seen: Seen, relative: str) -> tuple[str, str]:
         return snapshots.digest_now(root, relative, seen), ""
     except SourceError as error:
         return "", f"{relative} {error.message}"
+    except OSError as error:
+        return "", f"{relative} can't be read: {error.strerror}"
+
+
+def _text(root: Path, relative: str) -> tuple[str, str]:
+    """Of one file, whose digest was asked for already."""
+    try:
+        content = [data for name, data, _ in snapshots.content(root, relative) if not name]
+        if not content:
+            return "", f"{relative} is a folder; name a file"
+        if len(content[0]) > manifests.MAX_BYTES:
+            return "", f"{relative} is larger than {manifests.MAX_BYTES // 1024} KiB; split it"
+        return content[0].decode("utf-8"), ""
+    except SourceError as error:
+        return "", f"{relative} {error.message}"
+    except UnicodeDecodeError:
+        return "", f"{relative} is not UTF-8 text; save it as UTF-8"
     except OSError as error:
         return "", f"{relative} can't be read: {error.strerror}"

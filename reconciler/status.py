@@ -215,11 +215,21 @@ def _min_ready(service: RecordedService, row: RecordedContainer) -> float:
 
 def _faults(service: RecordedService, replica: Replica, look: _Look) -> tuple[drift.Fault, ...]:
     """What the next cycle would repair: on replicas of the current generation, while no rollout changes them."""
-    network = look.networks.get(service.ref.namespace)
     current = service.current
-    if network is None or current is None or service.pending or replica.recorded.base != current.base:
+    if current is None or service.pending or replica.recorded.base != current.base:
         return ()
-    return drift.faults(replica, network)
+    networks = _networks(service.ref.namespace, current.written, look)
+    return () if networks is None else drift.faults(replica, networks)
+
+
+def _networks(own: str, written: Mapping[str, Any], look: _Look) -> dict[str, str] | None:
+    """Those that the replicas belong on, as far as they are known; None when their own is not there."""
+    if written.get("network_mode"):
+        return {}
+    if own not in look.networks:
+        return None
+    others = written.get("networks", [])
+    return {name: look.networks[name] for name in (own, *others) if name in look.networks}
 
 
 def _trouble(service: RecordedService, row: RecordedContainer, seen: Container) -> str:

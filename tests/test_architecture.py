@@ -18,10 +18,10 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery", "seen", "streams"},
+    {"schema", "rollout", "status", "recovery", "seen", "streams", "policy"},
     {"plan"},
-    {"manifests", "store", "runtimes", "snapshots", "lock"},
-    {"source", "apply", "marker", "volumes", "doctor"},
+    {"manifests", "store", "runtimes", "snapshots", "secrets", "lock"},
+    {"source", "apply", "marker", "volumes", "doctor", "host"},
     {"reconcile"},
     {"render", "views", "watch"},
     {"api", "daemon"},
@@ -30,7 +30,7 @@ LAYERS = [
 ]
 PURE = {
     *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
-    *("doctor", "render", "views"),
+    *("doctor", "render", "views", "policy"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

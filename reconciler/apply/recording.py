@@ -11,7 +11,7 @@ from threading import Event
 
 from .. import fingerprint
 from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
-from ..runtime import Effect, Intent, Report, Runtime, StepVerb
+from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -61,7 +61,8 @@ class Recording:
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
         for volume in action.claims:
-            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created))
+            definition = volume.labels.get(LABEL_FINGERPRINT, "")
+            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created, definition))
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)

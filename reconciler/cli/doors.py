@@ -13,20 +13,22 @@ from types import FrameType
 
 from .. import clock, marker
 from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
+from ..host import Host
 from ..lock import Lock
 from ..lock import key as lock_key
 from ..model import EngineInfo, Observed
 from ..runtime import Runtime
+from ..snapshots import FOLDER
 from ..store import Store
-from .options import say
+from .options import say, this_host
 
 
-def engine(state: Path) -> Runtime:
-    """Raises EngineUnreachable."""
+def engine(state: Path, host: Host | None = None) -> Runtime:
+    """Without a `host` nothing is made that needs its policy. Raises EngineUnreachable."""
     from ..runtimes.client import connect
     from ..runtimes.engine import Engine
 
-    return Engine(connect(), str(state / "snapshots"), clock.now)
+    return Engine(connect(), str(state / FOLDER), clock.now, host, host.pool if host else None)
 
 
 def endpoint() -> str:
@@ -76,7 +78,7 @@ def glance(state: Path) -> Observed | EngineUnreachable:
 def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
     """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
     manages this engine."""
-    runtime = engine(state)
+    runtime = engine(state, this_host())
     info = runtime.info()
     if not info.local and not remote:
         raise RefusedError(

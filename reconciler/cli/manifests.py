@@ -21,7 +21,7 @@ from .options import debug_option, echo_json, output_option, read_source, say, s
 @debug_option
 def validate(path: Path, files: Sequence[str], settings: Sequence[str], output: str) -> int:
     """Check the manifests; needs no engine."""
-    desired = read_source(path, files, settings)
+    desired = read_source(path, files, settings, with_secrets=False)
     if output == "json":
         echo_json({"problems": [render.problem_json(p) for p in desired.problems]})
     else:
@@ -38,5 +38,5 @@ def validate(path: Path, files: Sequence[str], settings: Sequence[str], output: 
 @click.command(epilog="\b\nExamples:\n  lb schema\n  lb schema plan")
 @click.argument("name", default="manifest")
 def schema(name: str) -> None:
-    """Print a JSON Schema: manifest, source (lb.yaml) or plan."""
+    """Print a JSON Schema: manifest, source (lb.yaml), host (host.yaml) or plan."""
     click.echo(json.dumps(schemas.load(name), indent=2, ensure_ascii=False))

@@ -11,11 +11,14 @@ from typing import Any
 
 import click
 
+from .. import host as hosts
 from .. import source as sources
 from ..errors import UsageError
+from ..host import Host
 from ..model import Desired, Ref
 
 Command = Callable[..., Any]
+_HOST = "lb.host"  # in the context: the file that was named, then what it says
 
 
 def say(text: str) -> None:
@@ -35,7 +38,28 @@ state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="T
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
+def host_option(command: Command) -> Command:
+    return click.option(
+        "--host-config", envvar="LB_HOST_CONFIG", metavar="FILE", type=click.Path(path_type=Path), expose_value=False,
+        callback=_remember, help="This host's settings and policy (also LB_HOST_CONFIG).",
+    )(command)  # fmt: skip
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    context.meta[_HOST] = value
+
+
+def this_host() -> Host:
+    """What host.yaml says; read once a command. Raises HostError."""
+    meta = click.get_current_context().meta
+    if not isinstance(meta.get(_HOST), Host):
+        meta[_HOST] = hosts.read(meta.get(_HOST))
+    found: Host = meta[_HOST]
+    return found
+
+
 def source_options(command: Command) -> Command:
+    command = host_option(command)
     for option in reversed([
         click.argument("path", default=".", type=click.Path(path_type=Path)),
         click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
@@ -50,9 +74,13 @@ def output_option(*formats: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True)
 
 
-def read_source(path: Path, files: Sequence[str], settings: Sequence[str]) -> Desired:
+def read_source(path: Path, files: Sequence[str], settings: Sequence[str], *, with_secrets: bool = True) -> Desired:
+    """What the source says, as far as this host lets it be. `with_secrets` False does not look for the host's secrets:
+    a check may run where they are not."""
     stdin = sys.stdin.buffer.read() if "-" in files else None
-    return sources.read(path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin)
+    others = [Path(f) for f in files if f != "-"]
+    desired = sources.read(path, variables=variables(settings), files=others, stdin=stdin)
+    return hosts.judge(desired, this_host(), with_secrets=with_secrets)
 
 
 def variables(settings: Sequence[str]) -> dict[str, str]:

@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import clock, handover, lock, views
+from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
 from ..daemon.journal import Journal, Level, Log
 from ..daemon.wakes import Wakes
 from ..errors import LockedError
-from ..model import Activity, Observed, Recorded, Ref
+from ..model import Activity, Desired, Observed, Recorded, Ref
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
-from .options import debug_option, say, state_dir, state_option, variables
+from .options import debug_option, host_option, say, state_dir, state_option, this_host, variables
 from .serving import address, listen_option, token, token_option
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 @listen_option
 @token_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@host_option
 @state_option
 @debug_option
 def daemon(
@@ -54,15 +56,16 @@ def daemon(
     from ..api import Server
     from ..watch import Watch
 
-    directory, log = state_dir(state), _log(log_format)
+    directory, host, log = state_dir(state), this_host(), _log(log_format)
     where, secret = address(listen), token(token_file)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
         store = stack.enter_context(contextlib.closing(Store.open(directory)))
         wakes, stop, window = Wakes(), Event(), Window(directory, store)
         source = sources.Source(path.absolute(), variables(settings))  # a folder that is renamed is another one
-        connect = functools.partial(doors.engine, directory)
-        life = Daemon(Doors(source.read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
+        connect = functools.partial(doors.engine, directory, host)
+        read = functools.partial(_judged, source, host)
+        life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
         server = Server(*where, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)
@@ -104,6 +107,10 @@ class Window:
             return runtime.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
         finally:
             runtime.close()  # the stream has a connection of its own
+
+
+def _judged(source: sources.Source, host: hosts.Host) -> Desired:
+    return hosts.judge(source.read(), host)
 
 
 def _only_one(state: Path) -> lock.Lock:

@@ -10,20 +10,29 @@ may be kept and assembled again until something changes that it was made from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import schema
 from ..model import DeleteBudget, Desired, Namespace, Place, Problem, Ref, Service
-from ..model.desired import POLICY_DENIED
-from . import checks, foreign, normalise
-from .normalise import Trees
+from . import checks, env, foreign, maker, normalise
+from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Trees", "assemble", "load", "page", "settings", "write"]
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "assemble", "load", "page", "settings", "write"]
 _CODES = {"meta.name": "BAD_PARAMETER_NAME", "meta.namespace": "BAD_PARAMETER_NAMESPACE"}
-_NAMES = {"env", "labels", "depends_on"}  # maps whose keys are the author's
+_NAMES = {
+    "env",
+    "labels",
+    "depends_on",
+    "volumes",
+    "driver_opts",
+    "sysctls",
+    "ulimits",
+    "extra_hosts",
+    "options",
+}  # maps whose keys are the author's
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 
 
@@ -33,7 +42,7 @@ class Settings:
     def __init__(self, value: Mapping[str, Any]) -> None:
         self.name: str = value.get("name", "")
         self.namespace: str = value.get("namespace", "")
-        self.variables = {k: normalise.as_text(v) for k, v in value.get("variables", {}).items()}
+        self.variables = {k: env.as_text(v) for k, v in value.get("variables", {}).items()}
         self.budget = DeleteBudget(**value.get("delete_budget", {}))
 
 
@@ -88,14 +97,23 @@ def load(
     settings: Settings,
     variables: Mapping[str, str],
     trees: Trees,
+    texts: Texts = no_texts,
 ) -> Desired:
     """`files` maps paths relative to the source to content; `variables` go before those of lb.yaml."""
-    pages = {file: page(file, text, settings, variables, trees) for file, text in files.items()}
+    pages = {file: page(file, text, settings, variables, trees, texts) for file, text in files.items()}
     return assemble(pages, source=source, root=root, settings=settings)
 
 
-def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, str], trees: Trees) -> Page:
-    """`file` is the path relative to the source; `variables` go before those of lb.yaml."""
+def page(
+    file: str,
+    content: bytes,
+    settings: Settings,
+    variables: Mapping[str, str],
+    trees: Trees,
+    texts: Texts = no_texts,
+) -> Page:
+    """`file` is the path relative to the source; `variables` go before those of lb.yaml. A text is asked for after the
+    digest at its path, so that the page holds for that content."""
     looked: dict[str, tuple[str, str]] = {}
 
     def look(path: str) -> tuple[str, str]:
@@ -103,7 +121,7 @@ def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, 
         return looked[path]
 
     documents, problems = read(file, content)
-    reader = _Reader(settings, {**settings.variables, **variables}, look)
+    reader = _Reader(settings, Around(look, texts, {**settings.variables, **variables}))
     statements = tuple(reader.document(document) for document in documents)
     return Page(statements, tuple(problems), reader.complete and not problems, looked)
 
@@ -162,6 +180,7 @@ class _Whole:
     def check(self) -> None:
         declared = [ref.namespace for ref in self.mentioned if not ref.name]
         found = checks.ports(self.services) + checks.dependencies(self.services, self.mentioned, self.complete)
+        found += checks.networks(self.services, self.namespaces)
         if self.complete:  # else it may be declared where nothing can be read
             found += checks.undeclared(self.services, declared)
         for problem in found:
@@ -169,19 +188,23 @@ class _Whole:
                 self.services.pop(problem.ref, None)
         for ref in [r for r in self.services if r.namespace not in self.namespaces]:
             del self.services[ref]  # its namespace has a problem of its own
+        for ref, service in self.services.items():
+            declared_volumes = self.namespaces[ref.namespace].volumes
+            if declared_volumes:
+                self.services[ref] = replace(service, volumes=declared_volumes)
         self.problems += found
 
 
 class _Reader:
     """Of one file."""
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str], trees: Trees) -> None:
-        self.settings, self.variables, self.trees = settings, variables, trees
+    def __init__(self, settings: Settings, around: Around) -> None:
+        self.settings, self.around = settings, around
         self.complete = True
 
     def document(self, document: Document) -> Statement:
         document.value = _set_only(document.value)
-        value, complaints = resolve(document, self.variables)
+        value, complaints = resolve(document, self.around.variables)
         unresolved = {path for path, _ in complaints}
         ref = None if unresolved & _NAMING else self._identity(value)
         complaints += _unwritable(value, ())
@@ -202,10 +225,12 @@ class _Reader:
         return Statement(ref, document.at(("meta", "name")), said, tuple(found))
 
     def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
-        if not ref.name:
-            return normalise.namespace(document, value), []
-        service, complaints = normalise.service(document, value, ref, self.trees)
-        return service, [_complain(document, path, text, ref) for path, text in complaints]
+        said: Namespace | Service | None
+        if ref.name:
+            said, complaints = normalise.service(document, value, ref, self.around)
+        else:
+            said, complaints = normalise.namespace(document, value)
+        return said, [_complain(document, path, text, ref) for path, text in complaints]
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""
@@ -240,8 +265,8 @@ def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:
         return [found for key, item in value.items() for found in _unwritable(item, (*path, key))]
     if isinstance(value, list):
         return [found for i, item in enumerate(value) for found in _unwritable(item, (*path, i))]
-    if value == normalise.HIDDEN:
-        return [(path, normalise.HIDDEN_ADVICE)]
+    if value == maker.HIDDEN:
+        return [(path, maker.HIDDEN_ADVICE)]
     if isinstance(value, str) and "\0" in value:
         return [(path, "holds a NUL, which no process can be given; remove it")]
     return []
@@ -270,8 +295,7 @@ def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: 
 
 def _complain(document: Document, path: Path, message: str, ref: Ref | None) -> Problem:
     dotted = _dotted(path)
-    default = POLICY_DENIED if normalise.NEEDS_POLICY in message else "BAD_PARAMETER"
-    return Problem(document.at(path), dotted, message, _CODES.get(dotted, default), ref)
+    return Problem(document.at(path), dotted, message, _CODES.get(dotted, "BAD_PARAMETER"), ref)
 
 
 def _parent(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import Problem, Ref, Service
+from ..model import Namespace, Problem, Ref, Service
 
 
 def undeclared(services: Mapping[Ref, Service], declared: Iterable[str]) -> list[Problem]:
@@ -43,6 +43,21 @@ def _overlap(one: str, other: str) -> bool:
     """Whether two addresses of a host can't both listen on one port; "" is every address."""
     every = {"": "", "0.0.0.0": "", "::": ""}
     return "" in (every.get(one, one), every.get(other, other)) or one == other
+
+
+def networks(services: Mapping[Ref, Service], namespaces: Mapping[str, Namespace]) -> list[Problem]:
+    """Networks of namespaces of this source that do not share them; what other sources share, the plan knows."""
+    found = []
+    for ref, service in services.items():
+        for name in service.spec.links.networks:
+            other = namespaces.get(name)
+            if other and ref.namespace not in other.share_with:
+                at = f"{other.place.file}:{other.place.line}"
+                place = service.places.get("networks", service.place)
+                wanted = f"write share_with: [{ref.namespace}] under its spec: ({at})"
+                message = f"namespace {name} does not share its network; {wanted}"
+                found.append(Problem(place, "spec.networks", message, ref=ref))
+    return found
 
 
 def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool) -> list[Problem]:

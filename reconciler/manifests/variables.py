@@ -15,7 +15,11 @@ from .reading import Document, Path, scalar
 _PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?$", re.DOTALL)
 # Fields whose schema asks for a number or a truth value.
-_TYPED = {"replicas", "memory", "cpus", "retries", "parallelism", "internal", "external", "read_only", "disable"}
+_TYPED = {
+    "replicas", "memory", "cpus", "retries", "parallelism", "internal", "external", "read_only", "disable",
+    "pids_limit", "init", "tty", "stdin_open", "privileged", "soft", "hard", "nocopy", "required",
+}  # fmt: skip
+_TEXTS = {"env", "labels", "sysctls", "logging", "extra_hosts"}  # whose keys are the author's and may be any of them
 
 Complaint = tuple[Path, str]
 
@@ -68,6 +72,10 @@ def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Co
 
     resolved = _PATTERN.sub(replace, value)
     whole = _PATTERN.fullmatch(value)
-    if whole and not whole["literal"] and path[:1] == ("spec",) and path[1] != "env" and path[-1] in _TYPED:
-        return scalar(resolved)
-    return resolved
+    return scalar(resolved) if whole and not whole["literal"] and _typed(path) else resolved
+
+
+def _typed(path: Path) -> bool:
+    if path[:1] == ("spec",):
+        return path[1] not in _TEXTS and (path[-1] in _TYPED or path[1] == "ulimits")
+    return path == ("meta", "protect")

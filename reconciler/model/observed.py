@@ -38,6 +38,7 @@ class Container:
     stop_grace: int = 10_000_000_000
     networks: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
+    mounts: tuple[str, ...] = ()  # sources of binds
     projection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -63,6 +64,8 @@ class Volume:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    driver: str = "local"
+    options: tuple[tuple[str, str], ...] = ()  # sorted by name
 
 
 @dataclass(frozen=True, slots=True)

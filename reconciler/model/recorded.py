@@ -79,6 +79,9 @@ class RecordedNamespace:
     updated: str
     network: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    protect: bool = False
+    share_with: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)  # its spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    protect: bool = False
     note: str = ""  # why it is held back, until that is mended
 
     @property
@@ -112,6 +116,7 @@ class RecordedVolume:
     name: str  # the engine's name: lb.<namespace>.<volume>
     namespace: str
     created: str  # the engine's CreatedAt, which tells it from a later one of the same name
+    definition: str = ""  # a salted hash of the options that it was made with; "" for an ordinary one
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ drift; observed without recorded is a candidate for adoption, or foreign and nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, namespaces, removals, services
+from . import guards, namespaces, removals, services, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         found += [decided.guard] if decided.guard else []
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(decided.action, unattended=answers.no_wait))
+    found += _redefined(owned, recorded, observed, actions)
     gone = removals.decide(owned, recorded, observed)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
@@ -98,19 +99,19 @@ def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem
             del wanted[ref]
         elif ref.namespace not in spaces:
             del wanted[ref]
-    kept = Desired(
-        desired.source,
-        desired.root,
-        spaces,
-        wanted,
-        tuple(problems),
-        desired.mentioned,
-        desired.complete,
-        desired.budget,
-        desired.selected,
-        desired.additive,
-    )
-    return kept, tuple(problems)
+    for ref, service in list(wanted.items()):
+        found = namespaces.unshared(service, desired, recorded)
+        problems += found
+        if found:
+            del wanted[ref]
+    return replace(desired, namespaces=spaces, services=wanted, problems=tuple(problems)), tuple(problems)
+
+
+def _redefined(desired: Desired, recorded: Recorded, observed: Observed, actions: Sequence[Action]) -> list[Guard]:
+    """A namespace keeps what is recorded of it, but may be given its network."""
+    free = {a.ref for a in actions if not a.ref.name and a.verb != "record"}
+    found = [g for g in volumes.redefined(desired, recorded, observed) if any(_selected(desired, r) for r in g.refs)]
+    return [replace(guard, refs=tuple(ref for ref in guard.refs if ref not in free)) for guard in found]
 
 
 def _selected(desired: Desired, ref: Ref) -> bool:

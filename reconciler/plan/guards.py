@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import Action, Desired, Guard, Problem, Recorded
+from ..model import Action, Desired, Guard, Problem, Recorded, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ def for_removals(
         message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
     found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
+    found += _protected(gone)
     services = [action for action in gone if action.ref.name]
     begun = sum(1 for action in removals.begun if action.ref.name)
     lately = recorded.removed_lately.get(desired.source, 0) + begun
@@ -60,6 +61,24 @@ def _after_restore(restored: str, gone: Sequence[Action], confirm: str) -> list[
         f"If they are meant, confirm exactly this list with --confirm-deletes {key}"
     )
     return [Guard("restored", message, tuple(action.ref for action in gone), key)]
+
+
+def _protected(gone: Sequence[Action]) -> list[Guard]:
+    """What `meta.protect` keeps; the namespace around a protected service stays with it."""
+    kept = [a.ref for a in gone if (a.recorded and a.recorded.protect) or _protected_namespace(a)]
+    if not kept:
+        return []
+    around = [Ref(ref.namespace) for ref in kept if Ref(ref.namespace) in {a.ref for a in gone}]
+    names = ", ".join(map(str, kept))
+    message = (
+        f"{names} would be removed, which meta.protect refuses: put the manifest back, "
+        f"or first apply it with protect: false"
+    )
+    return [Guard("protected", message, tuple(dict.fromkeys([*kept, *around])))]
+
+
+def _protected_namespace(action: Action) -> bool:
+    return bool(action.recorded_namespace and action.recorded_namespace.protect)
 
 
 def confirmation(gone: Sequence[Action]) -> str:

@@ -42,6 +42,6 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         causes = (Cause(f"no longer in the source (was in {namespace.place.file})"),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
-                   recorded_namespace=namespace, network=namespace.network)
+                   recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found

@@ -24,7 +24,7 @@ from ..model import (
     Revision,
     Service,
 )
-from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, repository, volume_name
+from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,14 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
         service=service,
         recorded=known,
         replicas=replicas,
-        network=_network(look),
-        volumes=tuple(volume_name(ref.namespace, m.source) for m in service.spec.mounts if m.kind == "volume"),
+        networks=_networks(look),
+        volumes=tuple(named_volume(service, m.source) for m in service.spec.mounts if m.kind == "volume"),
         fingerprint=fingerprint.fingerprint(service),
         image_id=image_id,
         digest=digest,
     )
-    if known is None and look.strangers:
+    begun = known is not None and (known.current is not None or bool(replicas))
+    if look.strangers and not begun:
         return _adoption(base, look, adopt)
     if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
         return Decision(_held(base, known.failed))
@@ -95,7 +96,8 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     if action is None or action.verb in ("record", "held"):
         return decided
     known = {v.name: v.created for v in look.recorded.volumes.values()}
-    claims = tuple(v for v in look.observed.volumes if v.name in action.volumes and known.get(v.name) != v.created)
+    ours = {volume.name for volume in action.volumes if not volume.external}
+    claims = tuple(v for v in look.observed.volumes if v.name in ours and known.get(v.name) != v.created)
     if not claims:
         return decided
     action = replace(action, claims=claims)
@@ -134,8 +136,8 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     active = {a.ref for a in actions} | set(busy)
     linked: list[Action] = []
     for action in actions:
-        namespace = Ref(action.ref.namespace)
-        after = (namespace,) if action.ref.name and namespace in active else ()
+        namespaces = {Ref(action.ref.namespace), *(Ref(name) for name in action.networks)} if action.ref.name else set()
+        after = tuple(sorted(namespaces & active))
         makes = action.service if action.verb in ("create", "replace", "scale") else None
         linked.append(replace(action, after=after, needs=makes.spec.depends_on if makes else ()))
     return linked
@@ -155,10 +157,15 @@ def _image(service: Service, observed: Observed) -> tuple[str, str]:
     return found, exact or next(names, "").removeprefix(prefix)
 
 
-def _network(look: Look) -> str:
-    namespace = look.recorded.namespaces.get(look.service.ref.namespace)
+def _networks(look: Look) -> dict[str, str]:
+    """Of every namespace whose network the service is in; none where it has a network mode of its own."""
+    links, own = look.service.spec.links, look.service.ref.namespace
     live = {network.id for network in look.observed.networks}
-    return namespace.network if namespace and namespace.network in live else ""
+    found = {}
+    for name in () if links.network_mode else (own, *links.networks):
+        namespace = look.recorded.namespaces.get(name)
+        found[name] = namespace.network if namespace and namespace.network in live else ""
+    return found
 
 
 def _adoption(base: Action, look: Look, adopt: bool) -> Decision:
@@ -216,7 +223,9 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if current is None:
         raise ValueError("a change of what is not there")
     change = _author(base, current, refused)
-    if change.replace:
+    left = _left_behind(service, known)
+    if change.replace or left.replace:
+        change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
         return _resumed(replace(base, verb="replace", causes=change.causes, impact=impact), known)
     base = replace(base, base=current.base, fingerprint=current.fingerprint)
@@ -228,8 +237,11 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
+    base = replace(base, resizes=bool(left.in_place), impact="in-place" if left.in_place else "none")
     if change.scale:
-        return replace(base, verb="scale", causes=change.causes + drifted)
+        return replace(base, verb="scale", causes=change.causes + left.in_place + drifted)
+    if left.in_place:
+        return replace(base, verb="heal", causes=left.in_place + drifted + change.record)
     if drifted:
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
     causes = change.record + _given_up(known)
@@ -242,18 +254,30 @@ def _given_up(known: RecordedService) -> tuple[Cause, ...]:
     return tuple(Cause(f"revision {r.number} {word} and is no longer wanted") for r, word in unfinished if r)
 
 
+def _left_behind(service: Service, known: RecordedService) -> _Change:
+    """What a revision that was not finished may have changed in place, on replicas of the current one."""
+    found: dict[str, list[Cause]] = {"in-place": [], "replace": []}
+    for revision in (known.failed, known.pending):
+        if revision is None or known.current is None or revision.base != known.current.base:
+            continue
+        for path in fingerprint.changed_fields(service, revision.digests, revision.id):
+            if fingerprint.field_class(path) == "in-place":
+                kind, cause = _in_place(service, revision, path)
+                found[kind].append(cause)
+    return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
+
+
 def _author(base: Action, current: Revision, refused: str) -> _Change:
     service = base.service
     if service is None:
         raise ValueError("a change without a service")
     found: dict[str, list[Cause]] = {"record": [], "scale": [], "in-place": [], "replace": []}
-    now = fingerprint.fields(service)
     for path in fingerprint.changed_fields(service, current.digests, current.id):
         kind = fingerprint.field_class(path)
         cause = _cause(service, current, path)
-        if kind == "in-place" and path not in now:
-            kind, cause = "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
-        elif kind == "in-place" and refused:
+        if kind == "in-place":
+            kind, cause = _in_place(service, current, path)
+        if kind == "in-place" and refused:
             kind, cause = "replace", replace(cause, field=f"{path} (not in place: {refused})")
         found[kind].append(cause)
     moved = service.spec.pull_policy == "always" and not _runs(base, current)
@@ -265,6 +289,13 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         )
         found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
     return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+
+
+def _in_place(service: Service, revision: Revision, path: str) -> tuple[fingerprint.Class, Cause]:
+    cause = _cause(service, revision, path)
+    if path in fingerprint.fields(service):
+        return "in-place", cause
+    return "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
 
 
 def _cause(service: Service, current: Revision, path: str) -> Cause:
@@ -293,7 +324,7 @@ def _drift(base: Action, service: Service, known: RecordedService) -> tuple[Caus
             if by_number[number] > 1:
                 found.append(Cause(f"replica {number} exists twice"))
             else:
-                found += [Cause(fault.text) for fault in drift.faults(replica, base.network)]
+                found += [Cause(fault.text) for fault in drift.faults(replica, base.networks)]
         elif known.current and number > known.current.replicas:
             found.append(Cause(f"replica {number} is one too many"))
     had = known.current.replicas if known.current else 0

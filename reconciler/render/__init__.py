@@ -134,6 +134,8 @@ def manifest(service: RecordedService) -> dict[str, Any]:
         meta["description"] = service.description
     if service.labels:
         meta["labels"] = dict(service.labels)
+    if service.protect:
+        meta["protect"] = True
     return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.written) if revision else {}}
 
 
@@ -143,7 +145,10 @@ def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
         meta["description"] = namespace.description
     if namespace.labels:
         meta["labels"] = dict(namespace.labels)
-    return {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+    if namespace.protect:
+        meta["protect"] = True
+    found = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+    return {**found, "spec": dict(namespace.written)} if namespace.written else found
 
 
 def shown_revision(service: RecordedService) -> Revision | None:

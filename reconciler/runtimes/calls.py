@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from ..model import Container, EngineInfo, Network, Volume
+from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LogStream
 
 
@@ -46,11 +46,16 @@ class Calls(Protocol):
     def digests(self, image_id: str) -> tuple[str, ...]:
         """What registries call an image: full references by digest; none for one that never came from any."""
 
-    def pull(self, image: str) -> PullStream: ...
+    def platform(self, image: str) -> str:
+        """`linux/amd64` or `linux/arm/v7`, of the image with this id."""
+
+    def pull(self, image: str, platform: str) -> PullStream:
+        """`platform` "" takes the engine's own."""
+
     def ask(self, image: str) -> str:
         """The digest of what the registry has under this reference now. Raises ImageUnavailable."""
 
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         """Returns the id. Raises NameConflict when the name is taken."""
 
     def start(self, container: str) -> None: ...
@@ -66,7 +71,7 @@ class Calls(Protocol):
     def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None: ...
     def create_network(self, name: str, labels: Mapping[str, str], subnet: str) -> str: ...
     def remove_network(self, network: str) -> None: ...
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume: ...
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume: ...
     def remove_volume(self, name: str) -> None: ...
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""

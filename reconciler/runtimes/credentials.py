@@ -17,6 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from docker import auth
+from docker.errors import DockerException
+
+from ..errors import LbError
+
 HUB = "docker.io"
 _HUB_KEY = "https://index.docker.io/v1/"  # what `docker login` has always called it
 _HELPER_SECONDS = 30  # a helper may be waiting for somebody to unlock a key chain
@@ -63,6 +68,16 @@ def find(registry: str) -> Credentials:
         except ValueError:
             why = f"what {file} has for it can't be read"
     return Credentials("", why)
+
+
+def check() -> None:
+    """Raises LbError where the SDK, which reads the configuration while a client is made, would trip over it."""
+    try:
+        auth.load_config()
+    except (DockerException, ValueError, TypeError, AttributeError) as error:
+        raise LbError(
+            f"the docker client's configuration {_file()} can't be read", hint="mend it, or `docker login` again"
+        ) from error
 
 
 def _file() -> Path:

@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import BoundedSemaphore, Event
 
-from ..model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Volume
+from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
+from ..policy import Closed, Warden
 from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
 from .calls import Calls
 from .pulls import Pulls, asked
+from .subnets import Pool
 from .work import SLOTS, Shared
 
 
 class Engine:
-    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. `slots` is how
-    many engine calls may be made at once."""
+    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. Without a
+    `warden`, this host allows nothing that needs its policy. `slots` is how many engine calls may be made at once."""
 
-    def __init__(self, calls: Calls, files: str, clock: Callable[[], str], slots: int = SLOTS) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        files: str,
+        clock: Callable[[], str],
+        warden: Warden | None = None,
+        pool: Pool | None = None,
+        slots: int = SLOTS,
+    ) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull))
+        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull), warden or Closed(), pool or Pool())
         self._digests: dict[str, str] = {}
 
     def info(self) -> EngineInfo:
@@ -49,7 +59,7 @@ class Engine:
     def mark(self, labels: Mapping[str, str] | None) -> None:
         self._calls.remove_volume(MARKER)
         if labels:
-            self._calls.create_volume(MARKER, labels)
+            self._calls.create_volume(NamedVolume(MARKER), labels)
 
     def volume(self, name: str) -> Volume | None:
         return self._calls.volume(name)

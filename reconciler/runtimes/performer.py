@@ -7,13 +7,14 @@ was cut off is made again by the next cycle. Waiting at the gate holds none of t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
-from typing import Literal
+from typing import Any, Literal
 
 from .. import rollout
 from ..errors import (
+    Denied,
     EngineError,
     InterruptedByUser,
     LbError,
@@ -23,7 +24,7 @@ from ..errors import (
     Rejected,
     UpdateRefused,
 )
-from ..model import Action, Container, Outcome, Service
+from ..model import Action, Outcome, Service
 from ..rollout import NEW, Change, Step
 from ..runtime import (
     LABEL_FINGERPRINT,
@@ -38,7 +39,6 @@ from ..runtime import (
     Report,
     aliases,
     container_name,
-    network_name,
 )
 from . import body, gate, surroundings
 from .calls import Calls
@@ -76,6 +76,7 @@ class _Run:
         self.work, self.calls, self.action, self.journal = work, work.calls, work.action, work.journal
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
         self.image = ""  # id of the image that they are made from
+        self.volumes = self.action.volumes  # that they mount; once they are there, as the engine has them
         self.unstarted = 0  # replicas of a new service that have not been started yet
         self.lock = Lock()
 
@@ -99,12 +100,13 @@ class _Run:
 
     def _prepare(self) -> None:
         service = self._service
+        self._admitted(body.create(service, {}, self.work.shared.files))
         self.image, digest = surroundings.image(self.work, service)
         self.journal.image(self.image, digest)
-        for name in self.action.volumes:
-            surroundings.volume(self.work, name)
-        if not self.action.network and service.ref.namespace not in self.work.shared.networks:
-            raise NotFound(f"the network of namespace {service.ref.namespace} is not there")
+        self.volumes = tuple(surroundings.volume(self.work, volume) for volume in self.action.volumes)
+        for namespace, network in self.action.networks.items():
+            if not network and namespace not in self.work.shared.networks:
+                raise NotFound(f"the network of namespace {namespace} is not there")
 
     # --- the replicas
 
@@ -203,21 +205,18 @@ class _Run:
                     self.calls.remove(container)
                 self.journal.end(intent, Effect("container-gone", id=container))
             case "update":
-                values = body.resources(self._service.spec)
-                self._mutate(step, container, lambda: self.calls.update(container, values))
+                self._update(container, step.number)
             case "pin":
                 policy = {"RestartPolicy": {"Name": step.value}}
-                intent = self.work.begin("pin", container, step.number)
-                with self.work.shared.slots:
-                    self.calls.update(container, policy)
-                self.journal.end(intent, Effect())  # what is recorded stays: if this is cut off, it is seen as drift
+                self._mutate(step, container, lambda: self.calls.update(container, policy))
             case "unpause":
                 self._mutate(step, container, lambda: self.calls.unpause(container))
             case "rename":
                 self._mutate(step, container, lambda: self.calls.rename(container, step.value))
             case "connect":
                 names = aliases(self.action.ref)
-                self._mutate(step, container, lambda: self.calls.connect(self._network_id, container, names))
+                network = self.action.networks.get(step.value) or self.work.shared.networks[step.value]
+                self._mutate(step, container, lambda: self.calls.connect(network, container, names))
             case _:
                 raise ValueError(f"no such step: {step}")
 
@@ -237,12 +236,12 @@ class _Run:
             LABEL_SOURCE: self.journal.source,
             LABEL_INTENT: intent.nonce,
         }
-        wanted = body.create(service, labels, network_name(service.ref.namespace), self.work.shared.files)
+        wanted = dict(self._admitted(body.create(service, labels, self.work.shared.files)))
         if self.calls.image(service.spec.image) != self.image:  # the tag has moved: replicas of a revision stay alike
             wanted["Image"] = self.image
         with self.work.shared.slots:
             try:
-                container = self.calls.create(name, wanted)
+                container = self.calls.create(name, wanted, service.spec.platform or "")
             except NameConflict:
                 holder = self.calls.inspect(name)
                 if holder.labels.get(LABEL_INTENT) != intent.nonce:
@@ -252,6 +251,14 @@ class _Run:
         self.made[number] = container
         effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
         self.journal.end(intent, effect)
+
+    def _admitted(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
+        """The body as the host's policy lets it pass. Raises Denied."""
+        shared, service = self.work.shared, self._service
+        found, denials = shared.warden.admit(body.request(service, wanted, shared.files, self.volumes))
+        if denials:
+            raise Denied("; ".join(denial.text(service, shared.warden.file) for denial in denials))
+        return found
 
     def _count_started(self) -> None:
         with self.lock:
@@ -268,14 +275,22 @@ class _Run:
         self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
         self.journal.end(intent, Effect())
 
+    def _update(self, container: str, number: int) -> None:
+        intent = self.work.begin("update", container, number)
+        with self.work.shared.slots:
+            self.calls.update(container, body.resources(self._service.spec))
+            seen = self.calls.inspect(container)
+        effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
+        self.journal.end(intent, effect)
+
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
+        """What is recorded of the container stays: if somebody changed it meanwhile, that is drift."""
         if step.verb == "await":
             raise ValueError("waiting changes nothing")
         intent = self.work.begin(step.verb, container, step.number)
         with self.work.shared.slots:
             call()
-            seen = self.calls.inspect(container)
-        self.journal.end(intent, _effect(seen, step.number))
+        self.journal.end(intent, Effect())
 
     def _await(self, container: str, number: int) -> None:
         service = self._service
@@ -290,14 +305,6 @@ class _Run:
             raise ValueError(f"{self.action.verb} {self.action.ref} carries no service")
         return self.action.service
 
-    @property
-    def _network_id(self) -> str:
-        return self.action.network or self.work.shared.networks[self.action.ref.namespace]
-
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():
             raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
-
-
-def _effect(seen: Container, number: int) -> Effect:
-    return Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)

@@ -29,16 +29,17 @@ _PAUSE = 0.2  # seconds between two words of progress; an engine has some for ea
 
 
 class PullStream:
-    """See `calls.PullStream`. `open` makes the request, given repository, tag or digest, and credentials; `translated`
-    makes the SDK's errors ours."""
+    """See `calls.PullStream`. `open` makes the request, given repository, tag or digest, platform, and credentials;
+    `translated` makes the SDK's errors ours."""
 
     def __init__(
         self,
         image: str,
-        open: Callable[[str, str, str], requests.Response],
+        platform: str,
+        open: Callable[[str, str, str, str], requests.Response],
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        self._image, self._open, self._translated = image, open, translated
+        self._image, self._platform, self._open, self._translated = image, platform, open, translated
         self._response: requests.Response | None = None
         self._lock, self._closed = Lock(), False
 
@@ -47,7 +48,7 @@ class PullStream:
         try:
             with self._translated():
                 try:
-                    response = self._open(*split(self._image), credentials.header)
+                    response = self._open(*split(self._image), self._platform, credentials.header)
                 except sdk.APIError as error:
                     raise explained(self._image, str(error.explanation or error), credentials) from error
             with self._lock:

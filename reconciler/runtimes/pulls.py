@@ -15,6 +15,7 @@ from ..errors import EngineError, InterruptedByUser, LbError
 from .calls import PullStream
 
 T = TypeVar("T")
+Wanted = tuple[str, str]  # image, and platform ("" is the engine's own)
 _LOOK = 0.05  # seconds between two looks whether to stop waiting
 
 
@@ -28,38 +29,38 @@ class _Pull:
 
 
 class Pulls:
-    """`open` begins a pull of an image."""
+    """`open` begins a pull of an image for a platform."""
 
-    def __init__(self, open: Callable[[str], PullStream]) -> None:
+    def __init__(self, open: Callable[[str, str], PullStream]) -> None:
         self._open, self._lock = open, Lock()
-        self._running: dict[str, _Pull] = {}
+        self._running: dict[Wanted, _Pull] = {}
 
-    def want(self, image: str, report: Callable[[str], None], cancel: Event) -> None:
+    def want(self, wanted: Wanted, report: Callable[[str], None], cancel: Event) -> None:
         """Returns once the image is pulled; `report` is called from other threads. Raises what the pull raised, and
         InterruptedByUser."""
         with self._lock:
-            pull = self._running.get(image)
+            pull = self._running.get(wanted)
             if pull is None:
-                pull = self._running[image] = _Pull(self._open(image))
-                Thread(target=self._run, args=(image, pull), daemon=True, name="pull").start()
+                pull = self._running[wanted] = _Pull(self._open(*wanted))
+                Thread(target=self._run, args=(wanted, pull), daemon=True, name="pull").start()
             pull.waiting.append(report)
             said = pull.said
         if said:
             report(said)
         try:
-            until(pull.ended, cancel, f"image {image} is pulled")
+            until(pull.ended, cancel, f"image {wanted[0]} is pulled")
         finally:
             with self._lock:
                 pull.waiting.remove(report)
                 left = not pull.waiting and not pull.ended.is_set()
                 if left:
-                    self._forget(image, pull)
+                    self._forget(wanted, pull)
             if left:
                 pull.stream.close()
         if pull.error:
             raise type(pull.error)(pull.error.message, hint=pull.error.hint)  # one a thread: raising writes into it
 
-    def _run(self, image: str, pull: _Pull) -> None:
+    def _run(self, wanted: Wanted, pull: _Pull) -> None:
         try:
             for said in pull.stream:
                 with self._lock:
@@ -71,12 +72,12 @@ class Pulls:
             pull.error = error
         finally:
             with self._lock:
-                self._forget(image, pull)
+                self._forget(wanted, pull)
             pull.ended.set()
 
-    def _forget(self, image: str, pull: _Pull) -> None:
-        if self._running.get(image) is pull:
-            del self._running[image]
+    def _forget(self, wanted: Wanted, pull: _Pull) -> None:
+        if self._running.get(wanted) is pull:
+            del self._running[wanted]
 
 
 def asked(call: Callable[[], T], cancel: Event, what: str) -> T:

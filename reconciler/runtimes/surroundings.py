@@ -7,26 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..errors import EngineError, ImageUnavailable, NameConflict
-from ..model import Service
-from ..runtime import LABEL_INTENT, LABEL_NAMESPACE, LABEL_SOURCE, Effect, by_digest, network_name, repository
+from .. import fingerprint
+from ..errors import EngineError, ImageUnavailable, NameConflict, NotFound
+from ..model import NamedVolume, Service
+from ..runtime import (
+    LABEL_FINGERPRINT,
+    LABEL_INTENT,
+    LABEL_NAMESPACE,
+    LABEL_SOURCE,
+    Effect,
+    by_digest,
+    network_name,
+    repository,
+)
 from . import subnets
 from .work import Work
 
 
 def image(work: Work, service: Service) -> tuple[str, str]:
     """Its id, and its digest ("" when it came from no registry). A generation that exists already (`base`) keeps its
-    image, wherever the tag points by now; else the tag is pulled, so that it is moved here too."""
-    action, tag = work.action, service.spec.image
+    image, wherever the tag points by now; else the tag is pulled, so that it is moved here too. Where the service names
+    a platform, an image of another one is no answer."""
+    action, tag, platform = work.action, service.spec.image, service.spec.platform or ""
     exact = by_digest(tag, action.digest) if action.digest else tag
     found = action.image_id or work.calls.image(exact)  # another service may have pulled it since the plan was made
+    here = work.calls.platform(found) if platform and found else ""
+    if found and not _suits(here, platform):
+        found = ""
     if not found:
         if service.spec.pull_policy == "never":
-            raise ImageUnavailable(f"image {tag} is not on this engine and pull_policy is never")
+            what = f"is on this engine for {here} only" if here else "is not on this engine"
+            raise ImageUnavailable(f"image {tag} {what} and pull_policy is never")
         wanted = exact if action.base else tag
         work.say("pulling", wanted)
         intent = work.begin("pull", wanted)
-        work.shared.pulls.want(wanted, lambda detail: work.say("pulling", detail), work.cancel)
+        work.shared.pulls.want((wanted, platform), lambda detail: work.say("pulling", detail), work.cancel)
         work.journal.end(intent, Effect())
         found = work.calls.image(wanted)
         if not found:
@@ -40,17 +55,29 @@ def _digest(image: str, known: Sequence[str]) -> str:
     return next((digest for name, _, digest in names if name == repository(image)), "")
 
 
-def volume(work: Work, name: str) -> None:
+def _suits(here: str, wanted: str) -> bool:
+    """`linux` and `linux/arm` are any linux, any variant of arm."""
+    return f"{here}/".startswith(f"{wanted}/") if wanted else True
+
+
+def volume(work: Work, wanted: NamedVolume) -> NamedVolume:
+    """The volume as the engine has it, made if need be; an external one shows here what it really is."""
+    name, namespace = wanted.name, work.action.ref.namespace
     known = work.calls.volume(name)
+    if wanted.external and not known:
+        raise NotFound(f"volume {name} does not exist", hint="it is external, so lb never makes it: create it first")
     if known:
-        if known.labels.get(LABEL_NAMESPACE) != work.action.ref.namespace:
+        if not wanted.external and known.labels.get(LABEL_NAMESPACE) != namespace:
             raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
-        return
+        return NamedVolume(name, known.driver, known.options, wanted.external)
     intent = work.begin("volume", name)
-    namespace, source = work.action.ref.namespace, work.journal.source
-    labels = {LABEL_NAMESPACE: namespace, LABEL_SOURCE: source, LABEL_INTENT: intent.nonce}
-    volume = work.calls.create_volume(name, labels)
-    work.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
+    labels = {LABEL_NAMESPACE: namespace, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
+    definition = fingerprint.definition(wanted, intent.nonce)
+    if definition:
+        labels[LABEL_FINGERPRINT] = definition
+    made = work.calls.create_volume(wanted, labels)
+    work.journal.end(intent, Effect("volume", made.name, made.name, created=made.created, definition=definition))
+    return wanted
 
 
 def network(work: Work) -> str:
@@ -63,7 +90,7 @@ def network(work: Work) -> str:
         taken = work.calls.taken_subnets() + [s for net in work.calls.networks() for s in net.subnets]
         intent = work.begin("network", network_name(name))
         labels = {LABEL_NAMESPACE: name, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
-        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken))
+        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken, work.shared.pool))
         work.journal.end(intent, Effect("network", id=network, name=network_name(name)))
         work.shared.networks[name] = network
     return ""

@@ -67,7 +67,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
         services=services,
         volumes={
-            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"])
+            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"])
             for r in db.execute("select * from volumes")
         },
         intents=tuple(
@@ -95,11 +95,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
     match effect.kind:
         case "container":
             known = db.execute("select 1 from containers where id = ?", (effect.id,)).fetchone()
-            if known:
-                db.execute(
-                    "update containers set name = ?, projection = ? where id = ?",
-                    (effect.name, dump(effect.projection), effect.id),
-                )
+            if known:  # another name that it bears now was not given by us, and is drift
+                db.execute("update containers set projection = ? where id = ?", (dump(effect.projection), effect.id))
                 return
             base = db.execute("select base from revisions where id = ?", (intent["revision"],)).fetchone()
             put_container(
@@ -116,13 +113,14 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
-            put_volume(db, RecordedVolume(effect.name, namespace, effect.created))
+            put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition))
         case "volume-gone":
             db.execute("delete from volumes where name = ?", (effect.id,))
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
-    db.execute("insert or replace into volumes values (?,?,?)", (volume.name, volume.namespace, volume.created))
+    values = (volume.name, volume.namespace, volume.created, volume.definition)
+    db.execute("insert or replace into volumes (name, namespace, created, definition) values (?,?,?,?)", values)
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
@@ -145,22 +143,18 @@ def put_revision(db: sqlite3.Connection, r: Revision) -> None:
 
 def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
     place = namespace.place
+    said = ("description", "labels", "protect", "share_with", "written")
+    same = f"({', '.join(said)}) = ({', '.join(f'excluded.{column}' for column in said)})"
+    columns = ("name", "source", "file", "line", "created", "updated", *said)
+    taken = ", ".join(f"{column} = excluded.{column}" for column in ("source", "file", "line", *said))
     db.execute(
-        "insert into namespaces values (?,?,?,?,?,?,?,?,'') on conflict do update set source = excluded.source, "
-        "file = excluded.file, line = excluded.line, "
-        "updated = case when (description, labels) = (excluded.description, excluded.labels) "
-        "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels",
+        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
+        f"updated = case when {same} then updated else excluded.updated end, {taken}",
         (
-            namespace.ref.namespace,
-            source,
-            place.file,
-            place.line,
-            namespace.description,
-            dump(namespace.labels),
-            at,
-            at,
+            namespace.ref.namespace, source, place.file, place.line, at, at, namespace.description,
+            dump(namespace.labels), namespace.protect, json.dumps(namespace.share_with), dump(namespace.written),
         ),
-    )
+    )  # fmt: skip
 
 
 def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, *, new_only: bool = False) -> None:
@@ -172,18 +166,23 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated"
+        "updated = excluded.updated, protect = excluded.protect"
     )
     db.execute(
-        f"insert into services values (?,?,?,?,?,?,?,?,?,?) on conflict {update}",
-        (*service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at),
-    )
+        "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
+        f"updated, protect) values (?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        (
+            *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
+            service.protect,
+        ),
+    )  # fmt: skip
 
 
 def _namespace(row: sqlite3.Row) -> RecordedNamespace:
     return RecordedNamespace(
         Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
-        json.loads(row["labels"]), row["created"], row["updated"], row["network"],
+        json.loads(row["labels"]), row["created"], row["updated"], row["network"], protect=bool(row["protect"]),
+        share_with=tuple(json.loads(row["share_with"])), written=json.loads(row["written"]),
     )  # fmt: skip
 
 
@@ -203,6 +202,7 @@ def _service(
         failed=revisions.get((ref, "failed")),
         pending=revisions.get((ref, "pending")),
         containers=tuple(containers),
+        protect=bool(row["protect"]),
     )
 
 

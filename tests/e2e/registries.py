@@ -75,12 +75,12 @@ def stocked(sandbox: Sandbox, password: str = "") -> Iterator[Shelf]:
 
 
 def _forget(api: docker.APIClient, *prefixes: str) -> None:
-    """Removes the images of these registries from the engine."""
+    """Removes the names that these registries gave to images of the engine, and with the last name the image."""
     for row in api.images():
-        names = [*(row["RepoTags"] or []), *(row["RepoDigests"] or [])]
-        if any(name.startswith(prefixes) for name in names):
-            with contextlib.suppress(docker.errors.NotFound):
-                api.remove_image(row["Id"], force=True)
+        for name in [*(row["RepoTags"] or []), *(row["RepoDigests"] or [])]:
+            if name.startswith(prefixes):
+                with contextlib.suppress(docker.errors.NotFound):  # the digest goes with the tag
+                    api.remove_image(name, force=True)
 
 
 @pytest.fixture

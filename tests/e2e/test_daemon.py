@@ -309,3 +309,22 @@ def test_a_line_a_transition(sandbox: Sandbox, form: str) -> None:
         assert daemon.end() == 0
     lines = daemon.log.splitlines()
     assert len([line for line in lines if "t/a" in line]) == 1, daemon.log
+
+
+def test_more_file_events_than_inotify_can_hold(sandbox: Sandbox) -> None:
+    """While it can't listen, 20,000 events come, more than the kernel keeps, and the one that matters among them."""
+    sandbox.namespace()
+    sandbox.service("a")
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: "t/a: create" in daemon.log)
+        daemon.process.send_signal(signal.SIGSTOP)
+        for i in range(10_000):
+            path = sandbox.source / f"note{i % 100}.txt"
+            path.write_text("x") if i % 2 else path.unlink(missing_ok=True)
+            if i == 9_000:
+                sandbox.service("a", env={"A": "1"})
+        for path in sandbox.source.glob("note*.txt"):
+            for _ in range(100):
+                path.touch()
+        daemon.process.send_signal(signal.SIGCONT)
+        eventually(lambda: env(sandbox, "a") == ["A=1"])

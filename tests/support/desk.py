@@ -12,6 +12,7 @@ from typing import Any
 from reconciler import clock
 from reconciler.cli import run
 from reconciler.errors import EngineUnreachable
+from reconciler.host import Host
 from reconciler.model import EngineInfo
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
@@ -79,9 +80,9 @@ class Desk:
     def store(self) -> contextlib.closing[Store]:
         return contextlib.closing(Store.open(self.state))
 
-    def engine(self, state: Path) -> Engine:
+    def engine(self, state: Path, host: Host | None = None) -> Engine:
         self.memory.info()
-        return Engine(self.memory, str(state / "snapshots"), clock.now)
+        return Engine(self.memory, str(state / "snapshots"), clock.now, host)
 
     def _write(self, file: str, document: dict[str, Any]) -> None:
         (self.folder / file).write_text(json.dumps({"apiVersion": "lb/v1", **document}))  # JSON is YAML

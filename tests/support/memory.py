@@ -15,7 +15,7 @@ from typing import Any
 
 from reconciler import errors
 from reconciler.clock import now
-from reconciler.model import Container, EngineInfo, Network, Volume
+from reconciler.model import Container, EngineInfo, NamedVolume, Network, Volume
 from reconciler.runtime import LogStream, by_digest
 from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls, PullStream
@@ -115,7 +115,10 @@ class Memory(Calls):
 
     # --- changing
 
-    def pull(self, image: str) -> PullStream:
+    def platform(self, image: str) -> str:
+        return "linux/amd64"
+
+    def pull(self, image: str, platform: str) -> PullStream:
         return _Pull(self, image)
 
     def ask(self, image: str) -> str:
@@ -123,7 +126,7 @@ class Memory(Calls):
             raise errors.ImageUnavailable(f"image {image} is not in the registry", hint="check the name and tag")
         return self.registry[image][0]
 
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         with self._lock:
             self.calls.append(f"create {name}")
             if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
@@ -131,8 +134,9 @@ class Memory(Calls):
             if not self.image(body["Image"]):
                 raise errors.NotFound(f"no such image: {body['Image']}")
             found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
-            network = self._network_named(host["NetworkMode"])
-            for key in ("Memory", "NanoCpus", "MemorySwap"):
+            own = host["NetworkMode"] in ("none", "host")
+            joined = [] if own else [self._network_named(host["NetworkMode"])]
+            for key in ("Memory", "MemoryReservation", "NanoCpus", "MemorySwap", "PidsLimit"):
                 host.setdefault(key, 0)
             self._containers[found] = _Held(
                 {
@@ -144,7 +148,7 @@ class Memory(Calls):
                     "State": {"Status": "created", "ExitCode": 0, "Error": ""},
                     "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
                     "HostConfig": host,
-                    "NetworkSettings": {"Networks": {network.name: {"NetworkID": network.id}}, "Ports": {}},
+                    "NetworkSettings": {"Networks": {n.name: {"NetworkID": n.id} for n in joined}, "Ports": {}},
                 }
             )
             return found
@@ -212,10 +216,12 @@ class Memory(Calls):
                     raise errors.EngineError("network has active endpoints")
             self._networks.pop(network, None)
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume:
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume:
+        name = volume.name
         with self._lock:
             self.calls.append(f"create-volume {name}")
-            return self._volumes.setdefault(name, Volume(name, dict(labels), "2026-01-01T00:00:00Z"))
+            made = Volume(name, dict(labels), "2026-01-01T00:00:00Z", volume.driver, volume.driver_opts)
+            return self._volumes.setdefault(name, made)
 
     def remove_volume(self, name: str) -> None:
         with self._lock:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from reconciler import doctor
+from reconciler import cli, doctor
 from reconciler.doctor import Facts, Folder
-from reconciler.errors import EngineUnreachable, RefusedError, StateError
+from reconciler.errors import EngineUnreachable, LbError, RefusedError, StateError
 from reconciler.lock import Holder, Lock, key
-from reconciler.model import Network, OpenIntent, Recorded, RecordedVolume, Ref, Volume
+from reconciler.model import NamedVolume, Network, OpenIntent, Recorded, RecordedVolume, Ref, Volume
 from reconciler.store.backup import Contents
 from reconciler.store.schema import MIGRATIONS
 from tests.support.build import AT, ENGINE, make_container, make_row, make_service, steady
@@ -209,7 +209,7 @@ def test_another_state_manages_the_engine(lived: Desk, tmp_path: Path) -> None:
 
 
 def test_what_was_left_over(lived: Desk) -> None:
-    lived.memory.create_volume("lb.x.y", {"lb.namespace": "x"})
+    lived.memory.create_volume(NamedVolume("lb.x.y"), {"lb.namespace": "x"})
     lived.memory.create_network("lb.x", {"lb.namespace": "x"}, "10.0.0.0/22")
     with lived.store() as store:
         store.begin("stop", Ref("demo", "a"), "c", 1, "")
@@ -221,3 +221,12 @@ def test_who_holds_the_lock(lived: Desk) -> None:
     with Lock.acquire(key(lived.memory.info()), "lb apply x"):
         (check,) = [c for c in lived.lb("doctor", "-o", "json").json["checks"] if c["name"] == "lock"]
         assert check["result"] == "ok" and "`lb apply x`" in check["message"]
+
+
+def test_a_client_that_can_not_be_made(lived: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(state: Path) -> None:
+        raise LbError("the docker client's configuration can't be read", hint="mend it")
+
+    monkeypatch.setattr(cli.doors, "engine", broken)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert wrong(lived, code=1) == {"engine": "fail"}

@@ -14,7 +14,7 @@ NETWORK = "net-shop"
 
 def kinds(restart: str = "unless-stopped", **given: Any) -> list[str]:
     replica = make_replica(make_row(make_service(restart=restart)), **given)
-    return [fault.kind for fault in drift.faults(replica, NETWORK)]
+    return [fault.kind for fault in drift.faults(replica, {"shop": NETWORK})]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_policy_changed_by_hand_hides_no_stop(restart: str) -> None:
 def test_without_a_projection_nothing_counts_as_resized() -> None:
     row = make_row(make_service())
     bare = make_replica(type(row)(row.id, row.ref, 1, 1, row.name, "r0", "r0"), projection={"memory": 1})
-    assert drift.faults(bare, NETWORK) == ()
+    assert drift.faults(bare, {"shop": NETWORK}) == ()
 
 
 @pytest.mark.parametrize(

@@ -40,11 +40,15 @@ def trees(path: str) -> tuple[str, str]:
     return ("", f"{path} does not exist; create it") if "gone" in path else (DIGEST, "")
 
 
+def texts(path: str) -> tuple[str, str]:
+    return ("A=1\nno value here\n" if "bad" in path else "A=from ${WHERE:-file}\nB=2\n"), ""
+
+
 def load(files: Mapping[str, str | bytes], lb: Mapping[str, Any] | None = None, **variables: str) -> Desired:
     content = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
     return manifests.load(
         {"namespace.yaml": NAMESPACE.encode(), **content}, source="shop", root="/srv",
-        settings=manifests.Settings(lb or {}), variables=variables, trees=trees,
+        settings=manifests.Settings(lb or {}), variables=variables, trees=trees, texts=texts,
     )  # fmt: skip
 
 
@@ -490,8 +494,8 @@ def test_settings_have_defaults() -> None:
         ("namespace: A", "lb.yaml:1:12: namespace: must look like demo "
          "(Namespace of services that name none: small letters, digits and dashes, at most 63)"),
         ("delete_budget: {percent: 120}", "lb.yaml:1:26: delete_budget.percent: must be at most 100"),
-        ("policy: {}", "lb.yaml:1:1: policy: belongs into the host's /etc/lb/host.yaml, "
-         "which this version does not read yet"),
+        ("policy: {}", "lb.yaml:1:1: policy: belongs into the host's own /etc/lb/host.yaml: "
+         "a repository does not decide it"),
         ("templates: {}", "lb.yaml:1:1: templates: is not yet supported by this version"),
         ("variables: {A: [1]}", "lb.yaml:1:16: variables.A: must be text or a number or true or false"),
         ("name: a\n---\nname: b", "lb.yaml:3:1: lb.yaml is one document; remove what follows ---"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler import fingerprint, plan
-from reconciler.model import Container, DeleteBudget, Network, Place, Plan, Port, Problem, RecordedService, Ref
+from reconciler.model import Container, DeleteBudget, Network, Place, Plan, Port, Problem, RecordedService, Ref, Service
 from tests.support.build import (
     MIB,
     World,
@@ -386,6 +386,14 @@ def test_what_does_not_match_is_never_adopted(containers: tuple[Container, ...])
     assert [g.kind for g in decided.guards] == ["conflict"]
 
 
+def test_an_adoption_that_was_cut_off_is_asked_for_again() -> None:
+    """Its revision was opened already, and no container was taken over yet."""
+    service = make_service(replicas=2)
+    begun = make_recorded(service, current=None, pending=make_revision(service, status="pending"), containers=())
+    decided = lost(stranger(1), stranger(2)).remembers(begun).answering(adopt=True).plan()
+    assert [(a.verb, str(a.ref)) for a in decided.actions] == [("adopt", "shop"), ("adopt", "shop/web")]
+
+
 def test_a_copy_of_a_container_of_ours_is_not_touched() -> None:
     copy = replace(make_container(make_row(make_service())), id="copy", name="copy")
     assert steady(make_service()).sees_also(copy).text() == "no changes"
@@ -518,6 +526,29 @@ def test_going_back_forgets_an_interrupted_revision() -> None:
     old, new = make_service(), make_service(image=NEW_IMAGE)
     world = steady(old).remembers(make_recorded(old, pending=make_revision(new, 1, status="pending")))
     assert only_cause(world) == "record: revision 1 was not finished and is no longer wanted"
+
+
+def half_done(status: Any, *, then: Service, now: Service) -> World:
+    """Going back to `now` from an update in place that may have changed some of the replicas to `then`."""
+    revision = make_revision(then, 1, status=status, base="r0")
+    return steady(now).remembers(make_recorded(now, **{status: revision}))
+
+
+@pytest.mark.parametrize("status", ["pending", "failed"])
+def test_going_back_from_half_an_update_in_place_takes_it_back(status: str) -> None:
+    small, big = make_service(replicas=2, memory=32 * MIB), make_service(replicas=2, memory=64 * MIB)
+    (action,) = half_done(status, then=big, now=small).plan().actions
+    assert (action.verb, action.resizes, list(map(str, action.causes))) == (
+        "heal", True, [f"memory {64 * MIB} → {32 * MIB}"],
+    )  # fmt: skip
+    scaled = make_service(replicas=3, memory=32 * MIB)
+    (action,) = half_done(status, then=big, now=small).wants(scaled).plan().actions
+    assert (action.verb, action.resizes) == ("scale", True)
+
+
+def test_what_half_an_update_set_and_nothing_unsets_is_replaced() -> None:
+    text = only_cause(half_done("pending", then=make_service(memory=64 * MIB), now=make_service()))
+    assert text == f"replace: memory (can't be unset on a live container) {64 * MIB} → unset"
 
 
 def interrupted() -> tuple[World, RecordedService]:

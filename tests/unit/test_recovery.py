@@ -53,6 +53,21 @@ def test_another_nonce_is_not_ours() -> None:
     assert found.settled == ()
 
 
+def test_of_several_that_carry_the_nonce_the_one_with_the_name_is_ours() -> None:
+    copies = [replace(marked(), id=name, name=name) for name in ("copy-1", "copy-2")]
+    world = opened(steady(make_service()), revision="r0").sees_also(copies[0], marked(), copies[1])
+    found = recover(world.recorded, world.observed).recorded.services[WEB].containers
+    assert [row.id for row in found] == ["web-1", "made"]
+    unsure = opened(steady(make_service()), revision="r0").sees_also(*copies)
+    assert recover(unsure.recorded, unsure.observed).settled == ()
+
+
+def test_a_renamed_one_is_still_ours() -> None:
+    world = opened(steady(make_service()), revision="r0").sees_also(replace(marked(), name="by-hand"))
+    found = recover(world.recorded, world.observed).recorded.services[WEB].containers
+    assert [(row.id, row.name) for row in found] == [("web-1", "shop.web.1-1"), ("made", "shop.web.2-2")]
+
+
 def test_a_create_whose_answer_was_lost_may_still_come_for_a_while() -> None:
     world = opened(steady(make_service()), revision="r0")
     waiting = recover(world.recorded, world.observed)

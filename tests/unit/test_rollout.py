@@ -140,6 +140,33 @@ def test_a_rollout_that_was_cut_off_goes_on_where_it_stopped(state: str, first: 
     )
 
 
+def test_what_a_cut_off_rollout_made_is_mended_before_it_must_pass_the_gate() -> None:
+    """It was pinned when its trial failed for want of an answer, say, and then changed by hand."""
+    new = make_replica(
+        make_row(NEW, 1, 3, "r1"), state="exited", name="x", projection={**UNCHANGED, "restart": "no"}, networks=()
+    )
+    check(
+        make_action("replace", make_service(update=Update(order="stop-first")), *live(PAIR, 1), new, base="r1"),
+        """
+        stop 1 web-1; rename 1 web-1-3 shop.web.1-3; update 1 web-1-3; connect 1 web-1-3 shop; \
+start 1 web-1-3; await 1 web-1-3
+        finally remove 1 web-1
+        """,
+    )
+
+
+def test_a_pin_is_undone_where_the_author_went_back() -> None:
+    old = make_service(restart="always")
+    pinned = make_replica(make_row(old), state="exited", projection={**UNCHANGED, "restart": "no"})
+    check(
+        make_action("heal", old, pinned, make_replica(make_row(NEW, 1, 3, "r1"))),
+        """
+        update 1 web-1; start 1 web-1; await 1 web-1; stop 1 web-1-3
+        finally remove 1 web-1-3
+        """,
+    )
+
+
 def test_an_old_replica_that_the_cut_off_rollout_stopped_can_still_be_revived() -> None:
     old = make_replica(make_row(PAIR), state="exited")
     new = make_replica(make_row(NEW, 1, 3, "r1"))
@@ -175,8 +202,9 @@ def test_restart_always_is_pinned_before_the_stop() -> None:
 
 def test_a_pin_that_a_cut_off_rollout_left_is_undone_too() -> None:
     service = make_service(restart="always")
-    old = make_replica(make_row(service), state="exited", restart_policy="no")
-    assert undo(make_action("replace", service, old, base=""))[0].startswith("pin 1 web-1 always; start 1 web-1")
+    for state in ("exited", "running"):
+        old = make_replica(make_row(service), state=state, restart_policy="no")
+        assert undo(make_action("replace", service, old, base=""))[0].startswith("pin 1 web-1 always; start 1 web-1")
 
 
 def test_scaling_down_takes_the_highest_first() -> None:
@@ -223,10 +251,10 @@ def test_a_removal() -> None:
         ({"state": "paused"}, "unpause 1 web-1"),
         ({"name": "x"}, "rename 1 web-1 shop.web.1-1"),
         ({"projection": {**UNCHANGED, "restart": "no"}}, "update 1 web-1"),
-        ({"networks": ()}, "connect 1 web-1"),
+        ({"networks": ()}, "connect 1 web-1 shop"),
         (
             {"state": "paused", "name": "x", "networks": ()},
-            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1",
+            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1 shop",
         ),
         ({"state": "dead"}, "create 1 new; start 1 new; await 1 new\nfinally remove 1 web-1"),
         (

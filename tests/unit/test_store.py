@@ -237,8 +237,8 @@ def test_a_container_is_recorded_changed_and_gone(store: Store) -> None:
     intent = store.begin("update", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container", "c1", "renamed", projection={"memory": 2}))
     assert store.recorded().services[WEB].containers == (
-        replace(expected, name="renamed", projection={"memory": 2}),
-    )  # number and attempt are those it was made with
+        replace(expected, projection={"memory": 2}),
+    )  # name, number and attempt are those it was made with
 
     intent = store.begin("remove", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container-gone", "c1"))

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler import cli
 from reconciler.errors import EngineError
-from reconciler.model import RecordedVolume, Ref, Volume
+from reconciler.model import NamedVolume, RecordedVolume, Ref, Volume
 from reconciler.runtime import Effect
 from tests.support.desk import Desk
 
@@ -83,8 +83,8 @@ def test_one_in_use_is_refused_and_then_none_goes(lived: Desk) -> None:
 
 
 def test_a_foreign_volume_is_refused_whatever_its_labels(lived: Desk) -> None:
-    lived.memory.create_volume("theirs", {})
-    lived.memory.create_volume("lb.demo.theirs", {"lb.namespace": "demo", "lb.source": "quickstart"})
+    lived.memory.create_volume(NamedVolume("theirs"), {})
+    lived.memory.create_volume(NamedVolume("lb.demo.theirs"), {"lb.namespace": "demo", "lb.source": "quickstart"})
     for name in ("theirs", "lb.demo.theirs", "demo/theirs", "lb.state", "lb.demo.nonsense"):
         said = lived.lb("volume", "rm", "--yes", name, code=77)
         assert "is not recorded as ours" in said.err and "docker volume rm" in said.err
