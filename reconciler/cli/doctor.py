@@ -85,7 +85,7 @@ def _engine(directory: Path, contents: Contents | StateError | None) -> tuple[Ob
     """One look, whether any state claims the engine, and why ours may not change it."""
     try:
         runtime = doors.engine(directory)
-    except (EngineUnreachable, EngineError) as error:
+    except LbError as error:  # also a configuration of the docker client that can't be read
         return error, False, None
     try:
         look, marked = runtime.observe(), runtime.marker() is not None

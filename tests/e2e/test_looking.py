@@ -26,7 +26,7 @@ def test_a_failed_deploy_as_it_is_described(sandbox: Sandbox) -> None:
     sandbox.apply("--set", "SECRET=hunter2")
     good = sandbox.one("a")
     sandbox.service("a", env={"A": "${SECRET}"}, memory=32, ports=["80"], volumes=["data:/data"], restart="no",
-                    command=["sh", "-c", "echo the last words; exit 3"])  # fmt: skip
+                    update={"min_ready": "2s"}, command=["sh", "-c", "echo the last words; exit 3"])  # fmt: skip
     sandbox.apply("--set", "SECRET=hunter2", code=1)
     text = sandbox.lb("describe", "t/a").out
     assert "hunter" not in text and "${SECRET}" in text

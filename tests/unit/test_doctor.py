@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconciler import doctor
+from reconciler import cli, doctor
 from reconciler.doctor import Facts, Folder
-from reconciler.errors import EngineUnreachable, RefusedError, StateError
+from reconciler.errors import EngineUnreachable, LbError, RefusedError, StateError
 from reconciler.lock import Holder, Lock, key
 from reconciler.model import NamedVolume, Network, OpenIntent, Recorded, RecordedVolume, Ref, Volume
 from reconciler.store.backup import Contents
@@ -221,3 +221,12 @@ def test_who_holds_the_lock(lived: Desk) -> None:
     with Lock.acquire(key(lived.memory.info()), "lb apply x"):
         (check,) = [c for c in lived.lb("doctor", "-o", "json").json["checks"] if c["name"] == "lock"]
         assert check["result"] == "ok" and "`lb apply x`" in check["message"]
+
+
+def test_a_client_that_can_not_be_made(lived: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(state: Path) -> None:
+        raise LbError("the docker client's configuration can't be read", hint="mend it")
+
+    monkeypatch.setattr(cli.doors, "engine", broken)
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert wrong(lived, code=1) == {"engine": "fail"}
