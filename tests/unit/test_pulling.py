@@ -97,14 +97,14 @@ def test_a_stream_that_ends_well(engine: FakeEngine, calls: client.DockerCalls) 
         {"status": "Downloading", "id": "a", "progressDetail": {"current": 1_000_000, "total": 4_000_000}},
         {"status": "Digest: sha256:0"},
     )
-    assert list(calls.pull(IMAGE)) == ["1.0 of 4.0 MB"]
+    assert list(calls.pull(IMAGE, "")) == ["1.0 of 4.0 MB"]
     assert engine.paths == ["/v1.41/images/create?fromImage=reg.example%2Fapp&tag=1"]
 
 
 def test_an_error_inside_the_stream_is_raised(engine: FakeEngine, calls: client.DockerCalls) -> None:
     engine.answer = said({"status": "Pulling from app"}, {"error": "toomanyrequests: x", "errorDetail": {}})
     with pytest.raises(ImageUnavailable, match="limits how often it is asked"):
-        list(calls.pull(IMAGE))
+        list(calls.pull(IMAGE, ""))
 
 
 @pytest.mark.parametrize("events", [(), ({"status": "Pulling from app"},)])
@@ -113,7 +113,7 @@ def test_a_stream_that_breaks_off_is_no_end(
 ) -> None:
     engine.answer = said(*events, ends=False)
     with pytest.raises(ImageUnavailable, match=f"image {IMAGE} can't be pulled: the engine's answer broke off"):
-        list(calls.pull(IMAGE))
+        list(calls.pull(IMAGE, ""))
 
 
 def test_a_broken_line_is_no_end_either(engine: FakeEngine, calls: client.DockerCalls) -> None:
@@ -125,7 +125,7 @@ def test_a_broken_line_is_no_end_either(engine: FakeEngine, calls: client.Docker
 
     engine.answer = answer
     with pytest.raises(ImageUnavailable, match="broke off"):
-        list(calls.pull(IMAGE))
+        list(calls.pull(IMAGE, ""))
 
 
 def test_an_engine_that_is_gone_is_said(engine: FakeEngine, calls: client.DockerCalls) -> None:
@@ -135,7 +135,7 @@ def test_an_engine_that_is_gone_is_said(engine: FakeEngine, calls: client.Docker
 
     engine.answer = hang_up
     with pytest.raises(EngineUnreachable):
-        list(calls.pull(IMAGE))
+        list(calls.pull(IMAGE, ""))
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["in the midst", "before the first word"])
@@ -149,7 +149,7 @@ def test_another_thread_ends_it(engine: FakeEngine, calls: client.DockerCalls, b
         said({"status": "Retrying in 9 seconds", "id": "a"}, then=never)(handler)
 
     engine.answer = answer
-    stream = calls.pull(IMAGE)
+    stream = calls.pull(IMAGE, "")
 
     def read() -> None:
         for _ in stream:
@@ -226,14 +226,14 @@ class Shop:
         self.said: list[str] = []
         self.threads: list[Thread] = []
 
-    def _open(self, image: str) -> Stream:
+    def _open(self, image: str, platform: str) -> Stream:
         self.streams.append(Stream(self.error))
         return self.streams[-1]
 
     def want(self, cancel: Event, image: str = IMAGE) -> None:
         def run() -> None:
             try:
-                self.pulls.want(image, self.said.append, cancel)
+                self.pulls.want((image, ""), self.said.append, cancel)
                 self.results.append(None)
             except LbError as error:
                 self.results.append(error)
@@ -322,3 +322,9 @@ def test_asking_is_left_at_a_signal() -> None:
 
 def _unavailable() -> str:
     raise ImageUnavailable("none")
+
+
+def test_the_platform_is_asked_for(engine: FakeEngine, calls: client.DockerCalls) -> None:
+    engine.answer = said({"status": "Digest: sha256:0"})
+    assert list(calls.pull(IMAGE, "linux/arm64")) == []
+    assert engine.paths == ["/v1.41/images/create?fromImage=reg.example%2Fapp&tag=1&platform=linux%2Farm64"]
