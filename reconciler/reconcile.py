@@ -90,12 +90,14 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         if action.service and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
-    secrets.prune(state / snapshots.FOLDER, _in_use(desired, sight.observed))
+    snapshots.prune(state, _in_use(desired, sight.observed))
 
 
 def _in_use(desired: Desired, observed: Observed) -> list[str]:
-    """Sources of mounts, and names of copies that are wanted: other secrets were rotated away."""
-    wanted = [secret_folder("", digest) for service in desired.services.values() for digest in service.secrets]
+    """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
+    services = desired.services.values()
+    wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
+    wanted += [digest for service in services for digest in service.files]
     return wanted + [source for container in observed.containers for source in container.mounts]
 
 
