@@ -19,7 +19,9 @@ from tests.support.eventually import eventually
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
-CODES |= dict.fromkeys(["lb init shop", "lb init infra --name shop"], 64)  # the desk is a source already
+# The desk is a source already.
+CODES["lb init shop"] = CODES["lb init infra --name shop"] = 64
+CODES["lb init shop --host-config host.yaml"] = 64
 
 
 def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:

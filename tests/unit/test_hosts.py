@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler import source
+from reconciler.cli import run
 from reconciler.errors import EXIT_INVALID, SourceError
 from reconciler.manifests import hosts
 from reconciler.model import Desired, Ref
@@ -261,3 +262,47 @@ def test_a_change_of_hosts_is_only_recorded() -> None:
 
 def _on(desired: Desired, host: str, elsewhere: set[Ref]) -> Desired:
     return replace(desired, host=host, elsewhere=frozenset(elsewhere))
+
+
+# Who this host is
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "file", "said"),
+    [
+        ([], None, None, None), ([], None, "edge-1", "edge-1"), ([], "nas2", "edge-1", "nas2"),
+        (["--host", "nas1"], "nas2", "edge-1", "nas1"), (["--host", "nas1"], None, None, "nas1"),
+        ([], "", "nas2", "nas2"),
+    ],
+)  # fmt: skip
+def test_where_its_name_comes_from(
+    root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: str | None,
+    file: str | None,
+    said: str | None,
+) -> None:
+    """The option, the environment, host.yaml; never the operating system."""
+    monkeypatch.setattr("socket.gethostname", lambda: "nas1")
+    monkeypatch.delenv("LB_HOST", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("LB_HOST", environment)
+    settings = tmp_path_factory.mktemp("etc") / "host.yaml"
+    settings.write_text(f"host: {file}\n" if file else "# nothing\n")
+    code = run(["validate", str(root), "--host-config", str(settings), *arguments])
+    out, err = capsys.readouterr()
+    if said is None:
+        assert code == 65 and "which of them this is isn't known" in err
+    else:
+        assert code == 0 and out.endswith(f"(on {said})\n")
+
+
+def test_the_policy_of_other_hosts_is_theirs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """This host denies it; what nas1 allows is known there."""
+    (root / "one.yaml").write_text(service("one", ", hosts: [nas1]", ", privileged: true"))
+    assert run(["validate", str(root), "--all-hosts", "--host", "nas2"]) == 0
+    assert run(["validate", str(root), "--all-hosts", "--host", "nas1"]) == 77
+    assert "privileged" in capsys.readouterr().out

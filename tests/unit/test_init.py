@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from reconciler import source, starter
+from reconciler import host, source, starter
 from reconciler.cli import run
 from reconciler.model import Port, Ref
 
@@ -105,3 +106,33 @@ def test_a_name_that_is_none(desk: Path, capsys: pytest.CaptureFixture[str]) -> 
 )
 def test_a_name_from_a_folder(folder: str, name: str) -> None:
     assert starter.name_of(folder) == name
+
+
+@pytest.mark.parametrize("profile", starter.PROFILES)
+def test_a_host_yaml_where_one_is_asked_for(desk: Path, profile: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "shop", "--profile", profile, "--host-config", "lb/host.yaml"]) == 0
+    assert "+ lb/host.yaml\n" in capsys.readouterr().out
+    file = desk / "lb" / "host.yaml"
+    policy = host.read(file).settings.policy
+    assert [grant.services for grant in policy.grants] == ([("*",)] if profile == "homelab" else [])
+    assert run(["validate", "shop", "--host-config", str(file)]) == 0
+    before = tree(desk)
+    assert run(["init", "other", "--host-config", "lb/host.yaml"]) == 64
+    assert "lb/host.yaml is there already; nothing is written" in capsys.readouterr().err and tree(desk) == before
+
+
+@pytest.mark.parametrize("profile", starter.PROFILES)
+def test_what_is_commented_out_in_a_host_yaml_is_right_too(desk: Path, profile: str) -> None:
+    """Every line that people may uncomment."""
+    text = starter.host_yaml(profile).replace("  allow: []\n", "")
+    lines = re.sub(r"^( *)# ((- |  - |  |    )?[a-z_]+:)", r"\1\2", text, flags=re.MULTILINE)
+    (desk / "host.yaml").write_text(lines)
+    found = host.read(desk / "host.yaml").settings
+    assert len(found.policy.grants) > 1 and found.policy.require_digests
+
+
+def test_a_profile_is_of_a_host_yaml(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "shop", "--profile", "homelab"]) == 64
+    assert "add --host-config FILE" in capsys.readouterr().err and not (desk / "shop").exists()
+    assert run(["init", "shop", "--host-config", "shop/host.yaml"]) == 64
+    assert "would lie in the source" in capsys.readouterr().err and not (desk / "shop").exists()

@@ -248,3 +248,18 @@ def nested(path: tuple[str | int, ...], value: object) -> dict[str, object]:
         value = [value] if isinstance(step, int) else {step: value}
     assert isinstance(value, dict)
     return value
+
+
+def test_env_files_of_a_template_count_from_lb_yaml() -> None:
+    lb = "templates: {web: {image: a, env_file: [./shared.env]}}\n"
+    body = (
+        "apiVersion: lb/v1\nkind: Service\nmeta: {name: web, namespace: demo}\nspec: {template: web, env: {B: '2'}}\n"
+    )
+    desired = manifests.load(
+        {"namespace.yaml": NAMESPACE.encode(), "apps/web.yaml": body.encode()}, source="s", root="/s",
+        settings=manifests.settings("lb.yaml", lb.encode())[0], variables={}, trees=lambda path: (DIGEST, ""),
+        texts=lambda path: (f"A={path}\nB=1\n", ""),
+    )  # fmt: skip
+    found = desired.services[WEB]
+    assert found.spec.env == (("A", "shared.env"), ("B", "2"))
+    assert found.places["env.A"].file == "lb.yaml" and found.places["env.B"].file == "apps/web.yaml"
