@@ -157,7 +157,7 @@ def _broken(action: Action, replica: Replica) -> bool:
     """What no call can mend. To the engine 0 means "leave alone", so a limit set by hand can't be taken away again."""
     now, then = replica.seen.projection, replica.recorded.projection
     limits = _limits(action.service.spec) if action.service else {}
-    limited = any(value is None and then and now.get(key) and not then.get(key) for key, value in limits.items())
+    limited = any(value is None and key in then and now.get(key) and not then[key] for key, value in limits.items())
     return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.networks))
 
 

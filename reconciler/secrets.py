@@ -9,6 +9,7 @@ of its content the state and the engine's labels know a hash over namespace, nam
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -57,13 +58,16 @@ def keep(files: Path, namespace: str, wanted: Mapping[str, str]) -> None:
 def _content(path: Path) -> bytes:
     """Raises OSError, also for what is no regular file: a FIFO would be waited for."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(0, "it is no regular file")
+            raise OSError(errno.EINVAL, "it is no regular file")
         if status.st_size > MAX_BYTES:
-            raise OSError(0, f"it is larger than {MAX_BYTES // 1024} KiB")
-        return file.read(MAX_BYTES + 1)
+            raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES // 1024} KiB")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES)
+    finally:
+        os.close(handle)
 
 
 def _hash(namespace: str, name: str, content: bytes) -> str:

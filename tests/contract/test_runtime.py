@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -22,10 +22,13 @@ from reconciler.model import (
     Dependency,
     Desired,
     Healthcheck,
+    Links,
     Mount,
+    NamedVolume,
     Namespace,
     Outcome,
     Port,
+    Powers,
     Ref,
     Service,
     Spec,
@@ -59,9 +62,15 @@ class World:
         quick["update"] = Update(min_ready=0)
         return Service(Ref("t", name), Spec(**{**quick, **spec}), shown={"image": self.image})
 
-    def apply(self, *services: Service, answers: Answers | None = None) -> tuple[Outcome, ...]:
+    def apply(
+        self,
+        *services: Service,
+        answers: Answers | None = None,
+        spaces: Mapping[str, Namespace] = {"t": Namespace(NS)},
+    ) -> tuple[Outcome, ...]:
         wanted = {service.ref: service for service in services}
-        desired = Desired(self.name, "/", {"t": Namespace(NS)}, wanted, mentioned=frozenset({NS, *wanted}))
+        mentioned = frozenset([*wanted, *(space.ref for space in spaces.values())])
+        desired = Desired(self.name, "/", spaces, wanted, mentioned=mentioned)
         runtime = Engine(self.calls, "/nowhere", clock.now)
         tools = Tools(runtime, self.store, lambda: None, lambda progress: None, Event())
         return reconcile.carry_out(desired, answers or Answers(), tools).outcomes
@@ -227,6 +236,41 @@ def test_drift_is_mended(world: World, harm: str) -> None:
     assert len(world.ids()) == 2 and (victim in world.ids()) == (harm != "remove")
     assert {c.projection["memory"] for c in world.seen().values()} == {32 * 1048576}
     assert world.apply(service) == ()
+
+
+def test_a_service_joins_several_networks(world: World) -> None:
+    spaces = {"t": Namespace(NS), "u": Namespace(Ref("u"), share_with=("t",))}
+    joined = world.service(links=Links(networks=("u",)), replicas=2)
+    assert results(world.apply(joined, spaces=spaces)) == ["create t done", "create u done", "create t/a done"]
+    before = world.ids()
+    assert all(len(c.networks) == 2 for c in world.seen().values())
+    assert world.apply(joined, spaces=spaces) == ()
+    victim = next(iter(world.seen().values())).id
+    world.harm["disconnect"](victim)
+    assert results(world.apply(joined, spaces=spaces)) == ["heal t/a done"]
+    assert all(len(c.networks) == 2 for c in world.seen().values()) and world.ids() == before
+    world.apply(world.service(replicas=2), spaces=spaces)
+    assert all(len(c.networks) == 1 for c in world.seen().values())
+
+
+def test_a_volume_is_made_with_its_options(world: World) -> None:
+    wanted = NamedVolume("lb.t.small", "local", (("device", "tmpfs"), ("o", "size=1m"), ("type", "tmpfs")))
+    mounts = (Mount("/small", "volume", "small"),)
+    world.apply(replace(world.service(mounts=mounts), volumes={"small": wanted}))
+    made = world.calls.volume("lb.t.small")
+    assert made and (made.driver, made.options) == (wanted.driver, wanted.driver_opts)
+    assert world.apply(replace(world.service(mounts=mounts), volumes={"small": wanted})) == ()
+    other = replace(wanted, driver_opts=(("device", "tmpfs"), ("type", "tmpfs")))
+    assert world.apply(replace(world.service(mounts=mounts, env=(("A", "b"),)), volumes={"small": other})) == ()
+
+
+def test_what_the_host_does_not_allow_is_not_made(world: World) -> None:
+    world.apply(world.service())
+    before = world.ids()
+    (outcome,) = world.apply(world.service(powers=Powers(privileged=True)))
+    assert (outcome.result, outcome.code, outcome.condemns) == ("failed", 77, False)
+    assert "a privileged container is denied by this host's policy" in outcome.message
+    assert world.ids() == before and len(world.seen()) == 1
 
 
 def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:

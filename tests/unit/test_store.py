@@ -215,6 +215,25 @@ def test_hosts_and_what_the_author_wrote_come_back(store: Store) -> None:
     assert known.hosts == () and known.current and known.current.authored == {}
 
 
+def test_what_is_recorded_survives_every_migration(tmp_path: Path) -> None:
+    """Of a state of two versions back: what its tables did not know has its default."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        for script in MIGRATIONS[:2]:
+            db.executescript(script)
+        db.execute("insert into namespaces values ('shop', 'src', 'a.yaml', 1, '', '{}', 'then', 'then', 'n1')")
+        db.execute("insert into services values ('shop', 'web', 'src', 'b.yaml', 1, '', '{}', '[]', 'then', 'then')")
+        db.execute("insert into volumes values ('lb.shop.data', 'shop', 'then')")
+        db.execute("insert into meta values ('state_id', 'mine')")
+        db.execute("pragma user_version = 2")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        found = store.recorded()
+    space, known = found.namespaces["shop"], found.services[WEB]
+    assert (space.network, space.protect, space.share_with, space.written) == ("n1", False, (), {})
+    assert (known.place.file, known.protect) == ("b.yaml", False)
+    assert found.volumes["lb.shop.data"] == RecordedVolume("lb.shop.data", "shop", "then", "")
+
+
 def test_several_processes_may_make_the_state_at_once(tmp_path: Path) -> None:
     def opened(_: int) -> str:
         with closing(Store.open(tmp_path / "state")) as store:
@@ -502,6 +521,28 @@ def test_a_namespace(store: Store, clock: Time) -> None:
     assert (known.place.file, known.created, known.updated) == ("moved.yaml", first, first)
     store.record_namespace(replace(SHOP, description="Changed"), "src")
     assert store.recorded().namespaces["shop"].updated == clock()
+
+
+def test_a_namespace_with_a_spec(store: Store, clock: Time) -> None:
+    store.record_namespace(SHOP, "src")
+    clock.at += 1
+    spec = {"share_with": ["other"], "volumes": {"data": {"driver_opts": {"o": "${OPTIONS}"}}}}
+    store.record_namespace(replace(SHOP, share_with=("other",), protect=True, written=spec), "src")
+    known = store.recorded().namespaces["shop"]
+    assert (known.share_with, known.protect, known.written) == (("other",), True, spec)
+    assert known.updated == clock() != known.created
+
+
+def test_protection_is_recorded_with_a_good_revision(store: Store) -> None:
+    promoted(store, service())
+    assert not store.recorded().services[WEB].protect
+    store.record_service(replace(service(), protect=True), "src", {})
+    assert store.recorded().services[WEB].protect
+
+
+def test_how_a_volume_was_made_is_kept(store: Store) -> None:
+    store.end(store.begin("volume", WEB, "v", 0, "").nonce, Effect("volume", "v", "v", created="c", definition="s:h"))
+    assert store.recorded().volumes["v"] == RecordedVolume("v", "shop", "c", "s:h")
 
 
 def test_removals_count_for_ten_minutes(store: Store, clock: Time) -> None:
