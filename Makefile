@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # The targets use one engine and one .venv: one after the other, even with -j.
 .NOTPARALLEL:
-.PHONY: help venv demo demo-down test test-unit lint types lock clean
+.PHONY: help venv demo demo-down test test-unit lint types bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,11 @@ lint: venv ## check style and format
 
 types: venv ## check the types
 	.venv/bin/mypy --strict reconciler
+
+bench: venv ## measure on a Docker Engine how many calls at once are best (ARGS='--rounds 3')
+	scripts/engine up
+	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
+	set -x; .venv/bin/python bench/parallel.py $(ARGS)
 
 lock: venv ## write the lock files anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	.venv/bin/pip-compile $(LOCK) $(ARGS) --output-file=requirements.lock pyproject.toml
