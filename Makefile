@@ -47,10 +47,10 @@ test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
 	@echo "left out: the contract tests against an engine (tests/contract) and tests/e2e; \"make test\" runs all"
 
-bench: venv ## how quick the daemon is, as ratios within one run; needs a Docker Engine
+bench: venv ## how quick the daemon is, and how many calls at once are best; needs a Docker Engine
 	scripts/engine up
 	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
-	.venv/bin/python bench/latency.py
+	set -x; .venv/bin/python bench/latency.py; .venv/bin/python bench/parallel.py $(ARGS)
 
 lint: venv ## check style and format
 	.venv/bin/ruff check .
