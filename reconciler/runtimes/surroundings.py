@@ -6,7 +6,7 @@ Each function makes sure of one thing, written ahead like any step. What exists 
 from __future__ import annotations
 
 from ..errors import EngineError, ImageUnavailable, NameConflict
-from ..model import Service
+from ..model import Service, Volume
 from ..runtime import LABEL_INTENT, LABEL_NAMESPACE, LABEL_SOURCE, Effect, network_name
 from . import subnets
 from .work import Work
@@ -29,16 +29,24 @@ def image(work: Work, service: Service) -> str:
 
 
 def volume(work: Work, name: str) -> None:
+    namespace, source = work.action.ref.namespace, work.journal.source
     known = work.calls.volume(name)
     if known:
-        if known.labels.get(LABEL_NAMESPACE) != work.action.ref.namespace:
-            raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
+        _check_ours(known, namespace)
         return
     intent = work.begin("volume", name)
-    namespace, source = work.action.ref.namespace, work.journal.source
     labels = {LABEL_NAMESPACE: namespace, LABEL_SOURCE: source, LABEL_INTENT: intent.nonce}
-    volume = work.calls.create_volume(name, labels)
+    volume = work.calls.create_volume(name, labels)  # answers with another's, where one was made in between
+    if volume.labels.get(LABEL_INTENT) != intent.nonce:
+        work.journal.end(intent, Effect())
+        _check_ours(volume, namespace)
+        return
     work.journal.end(intent, Effect("volume", id=volume.name, name=volume.name, created=volume.created))
+
+
+def _check_ours(volume: Volume, namespace: str) -> None:
+    if volume.labels.get(LABEL_NAMESPACE) != namespace:
+        raise NameConflict(f"volume {volume.name} exists and was not made by lb", hint="rename the volume")
 
 
 def network(work: Work) -> str:
