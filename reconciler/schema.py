@@ -142,6 +142,7 @@ def _words(error: Any) -> str:
 
 
 def _wrong_type(names: list[str], error: Any) -> str:
+    names = [name for name in names if name != "null"]
     example = _example(error.schema)
     like = f", like {example}" if example else ""
     if error.instance is None:

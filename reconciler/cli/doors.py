@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from types import FrameType
@@ -25,10 +26,11 @@ from .options import say, this_host
 
 def engine(state: Path, host: Host | None = None) -> Runtime:
     """Without a `host` nothing is made that needs its policy. Raises EngineUnreachable."""
-    from ..runtimes.client import connect
+    from ..runtimes.client import connect, endpoint
     from ..runtimes.engine import Engine
 
-    return Engine(connect(), str(state / FOLDER), clock.now, host, host.pool if host else None)
+    warden = replace(host, endpoint=endpoint()) if host else None  # it knows the engine's socket, wherever it is
+    return Engine(connect(), str(state / FOLDER), clock.now, warden, host.pool if host else None)
 
 
 @contextlib.contextmanager
