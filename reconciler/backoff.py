@@ -56,7 +56,7 @@ class Backoff:
                 kept[key] = replace(past, failures=past.failures + 1, until=now + wait, repairs=repairs)
             case "deferred":
                 kept[key] = Past(until=now + _DEFERRED)
-            case "done" if action.verb == "heal":
+            case "done" | "held" if _repairs(action):
                 repairs = (*repairs, now)
                 fight = 60.0 * 2.0 ** (len(repairs) - REPAIRS)
                 until = now + min(_LONGEST_FIGHT, fight) if len(repairs) >= REPAIRS else 0.0
@@ -64,7 +64,11 @@ class Backoff:
         return Backoff(kept)
 
 
+def _repairs(action: Action) -> bool:
+    return action.verb == "heal" or (action.verb == "held" and not action.idle)
+
+
 def _key(action: Action) -> Key:
-    if action.verb == "heal":
+    if _repairs(action):
         return action.ref, "; ".join(cause.field for cause in action.causes)
     return action.ref, f"{action.verb} {action.fingerprint} {action.image_id}"

@@ -20,6 +20,7 @@ Class = Literal["record", "scale", "in-place", "replace"]
 
 _CLASS: dict[str, Class] = {
     "meta": "record",
+    "template": "record",  # its name; what it says counts as written in the manifest
     "update": "record",
     "pull_policy": "record",
     "depends_on": "record",
@@ -44,6 +45,7 @@ def fields(service: Service) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "meta.description": service.description or None,
         "meta.labels": dict(sorted(service.labels.items())) or None,
+        "meta.hosts": service.hosts or None,
         "meta.protect": service.protect or None,
         "image": spec.image,
         "pull_policy": spec.pull_policy,

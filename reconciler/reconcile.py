@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
 from . import apply, marker, plan, secrets, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
@@ -18,20 +19,22 @@ from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
-PULLS = 4  # images asked for at once
+QUESTIONS = 8  # images asked for at once
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What one cycle planned and what came of it."""
+    """What one cycle planned and what came of it. `unasked` says which images a registry could not be asked for."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     @property
     def code(self) -> int:
         """The exit code that it stands for."""
-        return worst([*codes(self.plan), *(outcome.code for outcome in self.outcomes)])
+        failed = [EXIT_FAILED] if self.unasked else []
+        return worst([*codes(self.plan), *failed, *(outcome.code for outcome in self.outcomes)])
 
 
 def codes(decided: Plan) -> list[int]:
@@ -60,8 +63,9 @@ class Sight:
 
 def look(store: Store, runtime: Runtime, busy: Collection[Ref] = ()) -> Sight:
     """Mutates nothing and takes no lock. `busy` are objects with an action under way since before this call."""
-    observed = runtime.observe()
-    return Sight(observed, recover(store.recorded(), observed, busy))
+    recorded = store.recorded()
+    observed = runtime.observe([c.id for service in recorded.services.values() for c in service.containers])
+    return Sight(observed, recover(recorded, observed, busy))
 
 
 def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answers | None = None) -> Plan:
@@ -77,47 +81,64 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
     """
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
+    if sight.recovery.gone:
+        tools.store.forget_containers(sight.recovery.gone)
     marker.claim(tools.runtime, tools.store)
+    tools.store.bind_engine(sight.observed.engine)
     state = tools.store.directory
     for action in decided.actions:
         if action.service and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
-    secrets.prune(state / snapshots.FOLDER, _in_use(desired, sight.observed))
+    snapshots.prune(state, _in_use(desired, sight.observed))
 
 
 def _in_use(desired: Desired, observed: Observed) -> list[str]:
-    """Sources of mounts, and names of copies that are wanted: other secrets were rotated away."""
-    wanted = [secret_folder("", digest) for service in desired.services.values() for digest in service.secrets]
+    """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
+    services = desired.services.values()
+    wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
+    wanted += [digest for service in services for digest in service.files]
     return wanted + [source for container in observed.containers for source in container.mounts]
 
 
-def always_pulled(desired: Desired) -> dict[tuple[str, str], Ref]:
-    """Images whose `pull_policy` is always, each for its platform, with a service that wants it."""
+def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:
+    """After a backup of the state was put back: once the whole source was held against it and no removal waits any
+    more, removals are as ever. Writes to the state only, and only then."""
+    restored = sight.recorded.restored_at.get(desired.source)
+    whole = desired.complete and not desired.problems and desired.selected is None and not desired.additive
+    if restored and whole and not any(guard.kind in ("restored", "incomplete") for guard in decided.guards):
+        store.settle_restore(desired.source, restored)
+
+
+def always_pulled(desired: Desired) -> dict[str, Ref]:
+    """Images whose `pull_policy` is always, with a service that wants each."""
     return {
-        (service.spec.image, service.spec.platform or ""): ref
+        service.spec.image: ref
         for ref, service in desired.services.items()
         if service.spec.pull_policy == "always" and (desired.selected is None or ref in desired.selected)
     }
 
 
-def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
-    """Asks the registry again for images whose `pull_policy` is always, side by side.
+def refresh(desired: Desired, runtime: Runtime, report: Report, cancel: Event) -> tuple[str, ...]:
+    """Asks registries again for the images whose `pull_policy` is always, side by side; pulls none of them.
 
-    A failure is only reported: what runs, runs on.
+    Returns which could not be asked for, and why; what runs, runs on. Raises InterruptedByUser.
     """
+
+    def ask(image: str, ref: Ref) -> str:
+        report(Progress(ref, "asking the registry", image))
+        try:
+            runtime.refresh(image, cancel)
+        except ImageUnavailable as error:
+            text = f"{error.message}: {error.hint}" if error.hint else error.message
+            return f"{ref} runs on as it is; {text}"
+        return ""
+
     wanted = always_pulled(desired)
     if not wanted:
-        return
-
-    def ask(image: tuple[str, str], ref: Ref) -> None:
-        try:
-            runtime.refresh(*image, lambda detail: report(Progress(ref, "pulling", detail)))
-        except ImageUnavailable as error:
-            report(Progress(ref, "pull failed", error.message))
-
-    with ThreadPoolExecutor(max_workers=PULLS) as pool:
-        list(pool.map(ask, wanted.keys(), wanted.values()))
+        return ()
+    with ThreadPoolExecutor(max_workers=QUESTIONS) as pool:
+        return tuple(filter(None, pool.map(ask, wanted.keys(), wanted.values())))
 
 
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:
@@ -137,4 +158,7 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     sight = look(tools.store, tools.runtime)
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     settle(desired, sight, decided, tools)
-    return decided, apply.run(plan.allowed(decided), tools)
+    outcomes = apply.run(plan.allowed(decided), tools)
+    if not tools.cancel.is_set():
+        end_of_restore(desired, sight, decided, tools.store)
+    return decided, outcomes

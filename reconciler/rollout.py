@@ -8,13 +8,13 @@ Killed half-way, the next plan sees both generations, and the same function give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from . import drift
 from .model import Action, Replica, Service, Spec
-from .runtime import StepVerb, container_name
+from .runtime import StepVerb
 
 NEW = ""  # stands for the container that the change itself creates
 
@@ -65,9 +65,11 @@ def order(service: Service) -> Literal["start-first", "stop-first"]:
 
 
 def steps(action: Action) -> Rollout:
-    """The steps of any action on a service but `record` and `held`, which need none."""
+    """The steps of any action on a service but `record`, which needs none."""
     if action.verb == "remove":
         return removal(action.replicas)
+    if action.verb == "held":
+        return _tending(action)
     service = action.service
     if service is None:
         raise ValueError(f"{action.verb} {action.ref} carries no service")
@@ -87,6 +89,48 @@ def steps(action: Action) -> Rollout:
     leaving = [r for r in action.replicas if r.seen.id not in staying]
     swapped = {r.seen.id for n in wanted for r in old.get(n, ())}
     return Rollout(tuple(batches), _retire(leaving, stopped=swapped))
+
+
+def _tending(action: Action) -> Rollout:
+    """Beside a failed revision: good replicas are mended as far as that needs no spec, and what the failed one left
+    over is removed, but for one that is kept, stopped."""
+    good = [r for r in action.replicas if r.recorded.base == action.base]
+    tried = [r for r in action.replicas if r.recorded.base != action.base]
+    failed = action.recorded.failed if action.recorded else None
+    tried.sort(key=lambda r: (failed is not None and r.recorded.base == failed.base, r.seen.state != "created",
+                              not _runs(r), r.recorded.attempt))  # fmt: skip
+    if action.service and action.service.spec.update.on_failure == "stop":  # those that were finished serve on
+        taken = {r.recorded.number for r in tried if _runs(r)}
+        good = [r for r in good if r.recorded.number not in taken]
+        tried = [r for r in tried if not _runs(r)]
+    own = {action.ref.namespace: action.network}  # of other networks only the failed spec is at hand
+    fixes = tuple(Change(r.recorded.number, found) for r in good if (found := _tend(r, own)))
+    kept = [Step("pin", r.recorded.number, r.seen.id, "no") for r in tried[-1:] if r.seen.restart_policy != "no"]
+    kept += [Step("stop", r.recorded.number, r.seen.id) for r in tried[-1:] if _runs(r)]
+    return Rollout((fixes,) if fixes else (), (*kept, *_retire(tried[:-1], stopped=set())))
+
+
+def _tend(replica: Replica, networks: Mapping[str, str]) -> tuple[Step, ...]:
+    """Whether it gets ready is for the next look."""
+    number, container, recorded = replica.recorded.number, replica.seen.id, replica.recorded
+    found: list[Step] = []
+    for kind in dict.fromkeys(fault.kind for fault in drift.faults(replica, networks)):
+        match kind:
+            case "paused":
+                found.append(Step("unpause", number, container))
+            case "renamed":
+                found.append(Step("rename", number, container, recorded.name))
+            case "resized" if recorded.projection["restart"] != replica.seen.projection.get("restart"):
+                found.append(Step("pin", number, container, recorded.projection["restart"]))
+            case "disconnected":
+                found += [Step("connect", number, container, name) for name in drift.missing(replica, networks)]
+            case "stopped":
+                found.append(Step("start", number, container))
+    return tuple(found)
+
+
+def _runs(replica: Replica) -> bool:
+    return replica.seen.state in ("running", "restarting", "paused")
 
 
 def removal(replicas: Sequence[Replica]) -> Rollout:
@@ -144,15 +188,7 @@ def _create(action: Action, number: int) -> Change:
 def _fix(action: Action, replica: Replica) -> Change:
     number, container = replica.recorded.number, replica.seen.id
     kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
-    found: list[Step] = []
-    if "paused" in kinds:
-        found.append(Step("unpause", number, container))
-    if "renamed" in kinds:
-        name = container_name(action.ref, number, replica.recorded.attempt)
-        found.append(Step("rename", number, container, name))
-    if action.resizes or "resized" in kinds:
-        found.append(Step("update", number, container))
-    found += [Step("connect", number, container, name) for name in drift.missing(replica, action.networks)]
+    found = _mend(action, replica)
     if "stopped" in kinds:
         found += [Step("start", number, container), Step("await", number, container)]
     elif action.verb in ("create", "replace"):
@@ -161,30 +197,42 @@ def _fix(action: Action, replica: Replica) -> Change:
     return Change(number, tuple(found))
 
 
+def _mend(action: Action, replica: Replica) -> list[Step]:
+    """All but starting it."""
+    number, container = replica.recorded.number, replica.seen.id
+    kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
+    found: list[Step] = []
+    if "paused" in kinds:
+        found.append(Step("unpause", number, container))
+    if "renamed" in kinds:
+        found.append(Step("rename", number, container, replica.recorded.name))
+    if action.resizes or "resized" in kinds:
+        found.append(Step("update", number, container))
+    found += [Step("connect", number, container, name) for name in drift.missing(replica, action.networks)]
+    return found
+
+
 def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[Replica]) -> Change:
     """`new` is there already when an earlier rollout of the same revision was cut off."""
     number = old[0].recorded.number
     stops: list[Step] = []
     revives: list[Step] = []
     for replica in old:
-        seen = replica.seen
-        if seen.state in ("running", "restarting", "paused"):
-            if seen.restart_policy == "always":  # or a restart of dockerd would revive it
-                stops.append(Step("pin", number, seen.id, "no"))
-                revives.append(Step("pin", number, seen.id, "always"))
+        seen, current = replica.seen, action.recorded.current if action.recorded else None
+        runs = _runs(replica)
+        if runs and seen.restart_policy == "always":  # or a restart of dockerd would revive it
+            stops.append(Step("pin", number, seen.id, "no"))
+        if runs:
             stops.append(Step("stop", number, seen.id))
-            revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
-        elif action.recorded and action.recorded.current and replica.recorded.base == action.recorded.current.base:
-            # Stopped by us, then cut off
-            if seen.restart_policy == "no" and replica.recorded.projection.get("restart") == "always":
+        if runs or (current and replica.recorded.base == current.base):  # or stopped by us, then cut off
+            if replica.recorded.projection.get("restart", seen.restart_policy) == "always":
                 revives.append(Step("pin", number, seen.id, "always"))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
     trial = action.verb in ("create", "replace", "update")
     container = new.seen.id if new else NEW
-    create = _joined(action, new) if new else _born(action, number)
-    start: tuple[Step, ...] = (Step("start", number, container),)
-    if new and new.seen.state in ("running", "paused"):
-        start = () if new.seen.state == "running" else (Step("unpause", number, container),)
+    create = () if new else _born(action, number)
+    started = new and new.seen.state in ("running", "paused")
+    start = (*(_mend(action, new) if new else ()), *(() if started else (Step("start", number, container),)))
     gate = Step("await", number, container)
     leave = (Step("stop", number, container), Step("remove", number, container))
     if order(service) == "start-first":
@@ -192,17 +240,11 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
     return Change(number, (*create, *stops, *start, gate), (*leave, *revives), trial)
 
 
-def _joined(action: Action, new: Replica) -> tuple[Step, ...]:
-    """Of a replica that an earlier rollout created, and perhaps did not connect everywhere."""
-    number, container = new.recorded.number, new.seen.id
-    return tuple(Step("connect", number, container, name) for name in drift.missing(new, action.networks))
-
-
 def _retire(replicas: Sequence[Replica], stopped: set[str]) -> tuple[Step, ...]:
     found: list[Step] = []
     for replica in sorted(replicas, key=lambda r: (-r.recorded.number, r.recorded.attempt)):
         number, seen = replica.recorded.number, replica.seen
-        if seen.state in ("running", "restarting", "paused") and seen.id not in stopped:
+        if _runs(replica) and seen.id not in stopped:
             found.append(Step("stop", number, seen.id))
         found.append(Step("remove", number, seen.id))
     return tuple(found)

@@ -6,7 +6,7 @@ journal that the caller hands in; so no runtime knows the store. The caller may 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
@@ -47,6 +47,18 @@ def network_name(namespace: str) -> str:
 
 def volume_name(namespace: str, volume: str) -> str:
     return f"lb.{namespace}.{volume}"
+
+
+def repository(image: str) -> str:
+    """Of a full reference, without tag and digest: `docker.io/library/redis:7.0` → `docker.io/library/redis`."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
+def by_digest(image: str, digest: str) -> str:
+    """The full reference of exactly one content of that repository."""
+    return f"{repository(image)}@{digest}"
 
 
 def named_volume(service: Service, volume: str) -> NamedVolume:
@@ -93,6 +105,7 @@ class Effect:
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
     definition: str = ""  # of a volume
+    source: str = ""  # that it was made for
 
 
 class Journal(Protocol):
@@ -108,8 +121,8 @@ class Journal(Protocol):
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent: ...
     def end(self, intent: Intent, effect: Effect) -> None: ...
-    def image(self, image_id: str) -> None:
-        """The image that the revision's reference was resolved to."""
+    def image(self, image_id: str, digest: str) -> None:
+        """The image that the revision's reference was resolved to; see Revision.digest."""
 
     def started(self) -> None:
         """Every replica has been started; the gate is still to come."""
@@ -158,15 +171,18 @@ class Runtime(Protocol):
     LockedError: what went wrong with an action is its Outcome."""
 
     def info(self) -> EngineInfo: ...
-    def observe(self) -> Observed: ...
+    def observe(self, known: Collection[str] = ()) -> Observed:
+        """`known` are ids of containers that should be there. One that is not among the observed is gone: it was asked
+        for by its id, because a list may lag behind."""
+
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome: ...
     def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
         condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
 
-    def refresh(self, image: str, platform: str, report: Callable[[str], None]) -> None:
-        """Asks the registry for the image again (`pull_policy: always`); `platform` "" is the engine's own. Raises
-        ImageUnavailable."""
+    def refresh(self, image: str, cancel: Event) -> None:
+        """Asks the registry what it has under this reference now (`pull_policy: always`), for `Observed.digests`; pulls
+        nothing. Raises ImageUnavailable, InterruptedByUser."""
 
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""

@@ -15,14 +15,13 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import SourceError, StateError
 from .runtime import secret_folder
 
 MAX_BYTES = 1024 * 1024
-_PREFIX = "secret-"
 
 
 def digest(namespace: str, name: str, path: Path) -> tuple[str, str]:
@@ -54,17 +53,6 @@ def keep(files: Path, namespace: str, wanted: Mapping[str, str]) -> None:
             _write(files, target, content)
         except OSError as error:
             raise StateError(f"the copy of the secret {path} can't be written: {error.strerror}") from error
-
-
-def prune(files: Path, used: Collection[str]) -> None:
-    """Removes copies that no container mounts any more; `used` are sources of mounts, and hashes that are wanted."""
-    try:
-        folders = [entry for entry in os.scandir(files) if entry.name.startswith(_PREFIX)]
-    except FileNotFoundError:
-        return
-    for entry in folders:
-        if not any(entry.name in use for use in used):
-            shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _content(path: Path) -> bytes:

@@ -78,7 +78,7 @@ def each(recorded: Recorded, observed: Observed | None) -> dict[Ref, Status]:
 class _Look:
     """One look at the engine, and what was under way, in the form in which a service asks for it."""
 
-    at: str
+    now: float  # seconds; when the engine was looked at
     seen: Mapping[str, Container] = field(default_factory=dict)
     steps: Mapping[Ref, Sequence[OpenIntent]] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)  # namespace → id of its network
@@ -89,7 +89,8 @@ class _Look:
         for intent in recorded.intents:
             steps.setdefault(intent.ref, []).append(intent)
         networks = {name: ns.network for name, ns in recorded.namespaces.items() if ns.network}
-        return cls(observed.at, {container.id: container for container in observed.containers}, steps, networks)
+        seen = {container.id: container for container in observed.containers}
+        return cls(clock.seconds(observed.at), seen, steps, networks)
 
 
 def _unseen(service: RecordedService) -> Status:
@@ -167,7 +168,7 @@ def _loops(pod: Pod) -> bool:
 def _pod(service: RecordedService, replica: Replica, look: _Look) -> Pod:
     seen, row = replica.seen, replica.recorded
     word = _pod_word(seen)
-    waits = seen.state == "running" and (seen.health == "starting" or not _outlived(service, row, seen, look.at))
+    waits = seen.state == "running" and (seen.health == "starting" or not _outlived(service, row, seen, look.now))
     busy = any(step.target == seen.id for step in look.steps.get(service.ref, ()))
     under_way = seen.state == "removing" or (word == "created" and service.pending is not None)
     changed = "; ".join(fault.text for fault in _faults(service, replica, look))
@@ -192,11 +193,11 @@ def _pod_word(seen: Container) -> PodWord:
     return "stopped" if stopped else "error"
 
 
-def _outlived(service: RecordedService, row: RecordedContainer, seen: Container, at: str) -> bool:
+def _outlived(service: RecordedService, row: RecordedContainer, seen: Container, now: float) -> bool:
     """Whether a replica without a healthcheck has run for its min_ready. A healthcheck says it better."""
-    if seen.health != "none" or not seen.started or not at:
+    if seen.health != "none" or not seen.started:
         return True
-    return clock.seconds(at) - clock.seconds(seen.started) >= _min_ready(service, row)
+    return now - clock.seconds(seen.started) >= _min_ready(service, row)
 
 
 def _min_ready(service: RecordedService, row: RecordedContainer) -> float:

@@ -18,10 +18,10 @@ LAYERS = [
     {"model"},
     {"runtime"},
     {"fingerprint", "drift", "backoff"},
-    {"schema", "rollout", "status", "recovery", "seen", "streams", "policy"},
+    {"schema", "rollout", "status", "recovery", "seen", "streams", "findings", "starter", "policy", "walk"},
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "secrets", "lock"},
-    {"source", "apply", "marker", "volumes", "host"},
+    {"source", "apply", "marker", "volumes", "doctor", "host"},
     {"reconcile"},
     {"render", "views", "watch"},
     {"api", "daemon"},
@@ -30,7 +30,7 @@ LAYERS = [
 ]
 PURE = {
     *("errors", "model", "runtime", "fingerprint", "drift", "backoff", "rollout", "plan", "status", "recovery"),
-    *("render", "views", "policy"),
+    *("doctor", "render", "views", "policy", "findings", "starter"),
 }
 IMPURE_MODULES = {
     *("os", "io", "time", "datetime", "random", "uuid", "logging", "subprocess", "socket", "pathlib", "threading"),

@@ -14,7 +14,7 @@ from threading import Event, Lock
 from ..errors import EXIT_FAILED, EXIT_INTERRUPTED, EngineError, EngineUnreachable, LockedError, StateError
 from ..model import Action, Dependency, Outcome, Plan, Ref
 from ..runtime import Cancel, Progress
-from .recording import Recording, Tools
+from .recording import Recording, Tools, held
 
 THREADS = 64  # actions under way at once; most of them wait at their gate, the runtime bounds the engine calls
 _GOOD = ("done", "deferred")
@@ -110,10 +110,8 @@ class Crew:
                 return _blocked(action, why)
         if job.cancel.is_set():
             return Outcome(action.ref, action.verb, "interrupted", "not begun", EXIT_INTERRUPTED)
-        if action.verb == "held":
-            failed = action.recorded.failed if action.recorded else None
-            causes = "; ".join(map(str, action.causes))
-            return Outcome(action.ref, "held", "held", causes, EXIT_FAILED, failed.logs if failed else ())
+        if action.idle:
+            return held(action)
         outcome = Recording(action, source, self._tools, job.cancel, job.started).carry_out()
         self._tools.report(Progress(action.ref, outcome.result, outcome.message))
         return outcome

@@ -13,12 +13,28 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import activity, applying, completion, describe, history, looking, manifests, running, serving, status, volume
+from . import (
+    activity,
+    applying,
+    completion,
+    describe,
+    doctor,
+    history,
+    init,
+    looking,
+    manifests,
+    running,
+    serving,
+    state,
+    status,
+    volume,
+)
 from .options import say
 
 EXAMPLES = """
 \b
 Examples:
+  lb init shop                   write a first source
   lb validate                    check the manifests of this folder
   lb plan                        show what would be done, and why
   lb apply                       do it
@@ -36,6 +52,7 @@ def lb(debug: bool) -> None:
     """`--debug` is read by `main`."""
 
 
+lb.add_command(init.init)
 lb.add_command(manifests.validate)
 lb.add_command(manifests.schema)
 lb.add_command(applying.plan)
@@ -50,6 +67,8 @@ lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
 lb.add_command(volume.volume)
+lb.add_command(state.state)
+lb.add_command(doctor.doctor)
 lb.add_command(completion.completion)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .. import views
 from ..clock import now
 from ..render import activity as shown
 from ..render.tables import columns
@@ -30,6 +31,6 @@ def activity(target: str | None, namespace: str | None, limit: int | None, state
         if not entries and space is not None:
             require(store.recorded(), space, service)
     if output == "json":
-        echo_json([shown.activity_json(entry) for entry in entries])
+        echo_json([views.activity_json(entry) for entry in entries])
     else:
         click.echo(columns(shown.activity_table(entries, now())))

@@ -26,11 +26,18 @@ from .options import say, this_host
 
 def engine(state: Path, host: Host | None = None) -> Runtime:
     """Without a `host` nothing is made that needs its policy. Raises EngineUnreachable."""
-    from ..runtimes.client import connect, endpoint
+    from ..runtimes.client import connect
     from ..runtimes.engine import Engine
 
     warden = replace(host, endpoint=endpoint()) if host else None  # it knows the engine's socket, wherever it is
     return Engine(connect(), str(state / FOLDER), clock.now, warden, host.pool if host else None)
+
+
+def endpoint() -> str:
+    """Where an engine is looked for, whether one answers there or not."""
+    from ..runtimes.endpoint import endpoint
+
+    return endpoint()
 
 
 @contextlib.contextmanager
@@ -84,7 +91,6 @@ def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -
         store = Store.open(state)
         try:
             marker.check(runtime, store, adopt=adopt)
-            store.bind_engine(info)
             yield store, runtime, lock
         finally:
             store.close()

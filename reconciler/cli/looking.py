@@ -19,7 +19,7 @@ from ..status import Status
 from ..streams import Merged, lines
 from . import doors, names
 from .names import KINDS, namespace_option, require
-from .options import debug_option, output_option, service_ref, state_dir, state_option
+from .options import debug_option, host_name, name_option, output_option, say, service_ref, state_dir, state_option
 
 
 @click.command(
@@ -29,10 +29,13 @@ from .options import debug_option, output_option, service_ref, state_dir, state_
 @click.argument("name", required=False, shell_complete=names.objects)
 @namespace_option
 @state_option
+@name_option
 @output_option("table", "wide", "json", "yaml", "name")
 @debug_option
-def get(kind: str, name: str | None, namespace: str | None, state: str | None, output: str) -> None:
+def get(kind: str, name: str | None, namespace: str | None, state: str | None, host: str | None, output: str) -> None:
     """List namespaces or services, or show one."""
+    if output in ("table", "wide") and host_name(host):
+        say(f"host {host_name(host)}")
     with doors.reading(state_dir(state)) as (store, runtime):
         recorded, observed = store.recorded(), runtime.observe()
     if KINDS[kind] == "namespace":

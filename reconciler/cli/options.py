@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,14 @@ import click
 
 from .. import host as hosts
 from .. import source as sources
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 from ..host import Host
+from ..manifests import envfile
 from ..model import Desired, Ref
 
 Command = Callable[..., Any]
 _HOST = "lb.host"  # in the context: the file that was named, then what it says
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def say(text: str) -> None:
@@ -59,29 +64,97 @@ def this_host() -> Host:
     return found
 
 
+name_option = click.option("--host", envvar="LB_HOST", metavar="NAME", help="This host's name (also LB_HOST).")
+
+
+def host_name(given: str | None) -> str:
+    """--host, else LB_HOST, else what host.yaml says; "" where this host has no name. Never the one that its operating
+    system has."""
+    return given or this_host().name
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What is said outside of a source: variables, which go before those of lb.yaml, and this host's name."""
+
+    settings: Sequence[str]
+    env_files: Sequence[str]
+    allowed: Sequence[str]
+    host: str
+
+    def variables(self) -> dict[str, str]:
+        """As the files and the environment say it now. Raises SourceError, UsageError."""
+        found = {name: os.environ[name] for name in self.allowed if name in os.environ}
+        for name in self.allowed:
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"--allow-env {name}: write --allow-env NAME")
+        given = variables(self.settings)
+        for file in self.env_files:
+            found |= _of_file(file, given, found)
+        return found | given
+
+
+def outside_options(command: Command) -> Command:
+    """The command is given them as `outside`."""
+
+    @host_option
+    @functools.wraps(command)
+    def called(
+        settings: Sequence[str], env_files: Sequence[str], allowed: Sequence[str], host: str | None, **rest: Any
+    ) -> Any:
+        return command(outside=Outside(settings, env_files, allowed, host_name(host)), **rest)
+
+    for option in reversed([
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
+        click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Set those of a .env file."),
+        click.option("--allow-env", "allowed", multiple=True, metavar="NAME",
+                     help="Take this variable from the environment."),
+        name_option,
+    ]):  # fmt: skip
+        called = option(called)
+    return called
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The source that a command is about: where it is, the files that join it (-f), and what is said outside of it."""
+
+    path: Path
+    files: Sequence[Path]
+    stdin: bytes | None
+    outside: Outside
+
+    def read(self, *, with_secrets: bool = True) -> Desired:
+        """What it says to this host, as far as this host lets it be. `with_secrets` False does not look for the host's
+        secrets: a check may run where they are not."""
+        return hosts.judge(self.view(self.outside.host), this_host(), with_secrets=with_secrets)
+
+    def view(self, host: str) -> Desired:
+        """What it says to any host, whatever that host allows."""
+        values = self.outside.variables()
+        return sources.read(self.path, variables=values, files=self.files, stdin=self.stdin, host=host)
+
+
 def source_options(command: Command) -> Command:
-    command = host_option(command)
+    """The command is given them as `asked`."""
+
+    @outside_options
+    @functools.wraps(command)
+    def called(path: Path, files: Sequence[str], outside: Outside, **rest: Any) -> Any:
+        stdin = sys.stdin.buffer.read() if "-" in files else None
+        return command(asked=Asked(path, [Path(f) for f in files if f != "-"], stdin, outside), **rest)
+
     for option in reversed([
         click.argument("path", default=".", type=click.Path(path_type=Path)),
         click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
                      help="Join this manifest to the source; deletes nothing. - reads standard input."),
-        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
     ]):  # fmt: skip
-        command = option(command)
-    return command
+        called = option(called)
+    return called
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True)
-
-
-def read_source(path: Path, files: Sequence[str], settings: Sequence[str], *, with_secrets: bool = True) -> Desired:
-    """What the source says, as far as this host lets it be. `with_secrets` False does not look for the host's secrets:
-    a check may run where they are not."""
-    stdin = sys.stdin.buffer.read() if "-" in files else None
-    others = [Path(f) for f in files if f != "-"]
-    desired = sources.read(path, variables=variables(settings), files=others, stdin=stdin)
-    return hosts.judge(desired, this_host(), with_secrets=with_secrets)
 
 
 def variables(settings: Sequence[str]) -> dict[str, str]:
@@ -92,6 +165,18 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write --set NAME=VALUE")
         found[name] = value
     return found
+
+
+def _of_file(file: str, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:
+    try:
+        text = Path(file).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise SourceError(f"--env-file {file} can't be read: {why}; nothing is changed") from error
+    try:
+        return envfile.parse(text, first, last)
+    except ValueError as error:
+        raise SourceError(f"--env-file {file}: {error}; nothing is changed") from error
 
 
 def service_ref(name: str, namespace: str | None) -> Ref:

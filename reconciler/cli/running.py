@@ -27,7 +27,7 @@ from ..model import Activity, Desired, Observed, Recorded, Ref
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
-from .options import debug_option, host_option, say, state_dir, state_option, this_host, variables
+from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
 from .serving import address, listen_option, token, token_option
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ if TYPE_CHECKING:
     epilog="\b\nExamples:\n  lb daemon /srv/shop\n  lb daemon --set TAG=7.2 --log-format json examples/quickstart"
 )
 @click.argument("path", default=".", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
+@outside_options
 @listen_option
 @token_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@host_option
 @state_option
 @debug_option
 def daemon(
-    path: Path, settings: Sequence[str], listen: str, token_file: Path | None, log_format: str, state: str | None
+    path: Path, outside: Outside, listen: str, token_file: Path | None, log_format: str, state: str | None
 ) -> None:
     """Watch a source and keep the engine as it says; answer the read-only HTTP API.
 
@@ -62,15 +61,16 @@ def daemon(
         stack.enter_context(_only_one(directory))
         store = stack.enter_context(contextlib.closing(Store.open(directory)))
         wakes, stop, window = Wakes(), Event(), Window(directory, store)
-        source = sources.Source(path.absolute(), variables(settings))  # a folder that is renamed is another one
+        # A folder that is renamed is another one.
+        source = sources.Source(path.absolute(), outside.variables(), host=outside.host)
         connect = functools.partial(doors.engine, directory, host)
-        read = functools.partial(_judged, source, host)
+        read = functools.partial(_judged, source, outside, host)
         life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
         server = Server(*where, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)
         stack.callback(handover.Server(directory, life.ask).close)
-        root = sources.root(path.absolute())
+        root = source.folder()
         watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
         watch.start()
         stack.callback(watch.stop)
@@ -109,7 +109,8 @@ class Window:
             runtime.close()  # the stream has a connection of its own
 
 
-def _judged(source: sources.Source, host: hosts.Host) -> Desired:
+def _judged(source: sources.Source, outside: Outside, host: hosts.Host) -> Desired:
+    source.vary(outside.variables())
     return hosts.judge(source.read(), host)
 
 

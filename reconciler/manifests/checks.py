@@ -7,16 +7,20 @@ from collections.abc import Iterable, Mapping
 from ..model import Namespace, Problem, Ref, Service
 
 
-def undeclared(services: Mapping[Ref, Service], declared: Iterable[str]) -> list[Problem]:
-    known = set(declared)
-    return [
-        Problem(
-            s.places.get("meta.namespace", s.place), "meta.namespace",
-            f"there is no namespace {ref.namespace} in this source; add a document with kind: Namespace",
-            "BAD_PARAMETER_NAMESPACE", ref,
-        )
-        for ref, s in services.items() if ref.namespace not in known
-    ]  # fmt: skip
+def undeclared(services: Mapping[Ref, Service], mentioned: Iterable[Ref], away: Mapping[Ref, str]) -> list[Problem]:
+    """`away` says of objects for other hosts which ones they are."""
+    known = set(mentioned)
+    found = []
+    for ref, service in services.items():
+        space = Ref(ref.namespace)
+        if space in known:
+            continue
+        place = service.places.get("meta.namespace", service.place)
+        message = f"there is no namespace {space} in this source; add a document with kind: Namespace"
+        if space in away:
+            message = f"namespace {away[space]}; add the host to its hosts, or take it from those of this service"
+        found.append(Problem(place, "meta.namespace", message, "BAD_PARAMETER_NAMESPACE", ref))
+    return found
 
 
 def ports(services: Mapping[Ref, Service]) -> list[Problem]:
@@ -60,10 +64,13 @@ def networks(services: Mapping[Ref, Service], namespaces: Mapping[str, Namespace
     return found
 
 
-def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool) -> list[Problem]:
+def dependencies(
+    services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool, away: Mapping[Ref, str]
+) -> list[Problem]:
     """Dependencies that nobody declares, and cycles, each printed once, from its smallest name.
 
-    Unless `complete`, one may be declared where nothing can be read: it is not complained of.
+    Unless `complete`, one may be declared where nothing can be read: it is not complained of. `away` says of objects
+    for other hosts which ones they are.
     """
     known = {ref for ref in mentioned if ref.name}
     found = []
@@ -73,6 +80,8 @@ def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], comp
                 place = service.places.get(f"depends_on.{dependency.ref}", service.place)
                 name = service.shown.get(f"depends_on.{dependency.ref}", dependency.ref)
                 message = f"there is no service {name} in this source; correct the name, or remove it"
+                if dependency.ref in away and name == dependency.ref:
+                    message = f"service {away[dependency.ref]}; add the host to its hosts, or remove it here"
                 found.append(Problem(place, "spec.depends_on", message, ref=ref))
             elif dependency.ref == ref:
                 place = service.places.get(f"depends_on.{ref}", service.place)

@@ -55,7 +55,7 @@ def _files(maker: Maker) -> tuple[dict[str, str], tuple[EnvFile, ...]]:
     for i, item in enumerate([raw] if isinstance(raw, str) else raw):
         path: Path = ("spec", "env_file") if isinstance(raw, str) else ("spec", "env_file", i)
         written, required = (item, True) if isinstance(item, str) else (item["path"], item.get("required", True))
-        relative = inside(maker, written)
+        relative = inside(maker, path, written)
         if relative is None:
             maker.complain(path, "must be a file of the source; copy it there and write ./NAME")
             continue

@@ -19,12 +19,14 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _VARIABLE = re.compile(
     r"\$(?:(?P<dollar>\$)|(?P<bare>[A-Za-z_]\w*)|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<how>:?-)(?P<default>[^}]*))?\}|(?P<odd>\{[^}]*\}?))",
 )
+_NONE: Mapping[str, str] = {}
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 _PLAIN_DOLLAR = "\0"  # an escaped one, while variables are looked for; no file holds a NUL
 
 
-def parse(text: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """Raises ValueError with the line and what to write; it never repeats a value."""
+def parse(text: str, variables: Mapping[str, str], defaults: Mapping[str, str] = _NONE) -> dict[str, str]:
+    """`variables` go before what an earlier line set, `defaults` after it. Raises ValueError with the line and what to
+    write; it never repeats a value."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if _PLAIN_DOLLAR in text:
         raise ValueError(f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} holds a NUL; remove it")
@@ -46,7 +48,7 @@ def parse(text: str, variables: Mapping[str, str]) -> dict[str, str]:
             raise ValueError(
                 f"line {number} gives no value; write NAME=value (lb takes nothing from its own environment)"
             )
-        value, at = _value(text, key.end(), line_end, number, {**found, **variables})
+        value, at = _value(text, key.end(), line_end, number, {**defaults, **found, **variables})
         found[key["name"]] = value
     return found
 

@@ -21,7 +21,6 @@ _FOREIGN = {
     "scale": "write replicas: instead of scale:",
     "container_name": "remove container_name: names are <namespace>.<service>.<n>-<attempt>",
     "workdir": "write working_dir: instead of workdir:",
-    "template": "templates are not yet supported by this version",
     "links": "remove links: services of a namespace find each other by name",
     "external_links": "remove external_links: write networks: [NAMESPACE] to join the network of another namespace",
     "aliases": "remove aliases: a service is found as NAME and NAME.NAMESPACE",
@@ -45,7 +44,7 @@ _FOREIGN = {
     "services": "write one document for each service, with apiVersion: lb/v1 and kind: Service",
     "version": "write apiVersion: lb/v1 instead of version:",
     "profiles": "remove profiles: what is not to run has replicas: 0, or is not in the source",
-    "extends": "templates are not yet supported by this version; write the fields out",
+    "extends": "write template: NAME instead of extends:, and the template into lb.yaml",
     "order_by": "write order: instead of order_by:",
     "failure_action": "write on_failure: instead of failure_action:",
     "delay": "write min_ready: instead of delay:",
@@ -90,13 +89,14 @@ _INSTEAD = {
     ("ports", "target"): "write internal: instead of target:",
     ("ports", "mode"): "remove mode: a port is published on this host",
     ("meta", "id"): "remove id: lb gives the ids",
+    ("spec", "hosts"): "write hosts: under meta:",
     ("volumes", "bind"): "remove bind: a missing source is an error, never created",
     ("secrets", "uid"): "remove uid: every process of the container can read it",
     ("secrets", "gid"): "remove gid: every process of the container can read it",
     ("secrets", "mode"): "remove mode: every process of the container can read it",
     ("healthcheck", "start_interval"): "is not supported: write interval:",
 }
-_NOT_YET = {"hosts", "drift", "runtime", "templates"}
+_NOT_YET = {"runtime"}
 # Refused because it hands the host to the container, and no policy allows it.
 DANGEROUS = {
     "pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent", "device_cgroup_rules", "volume_driver",
@@ -174,6 +174,4 @@ def value_advice(path: Sequence[str | int], value: object) -> str:
 
 def code(key: str) -> str:
     """The code of a problem with this key: the reference's where it has one."""
-    if key == "template":
-        return "TEMPLATE_NOT_FOUND"
     return POLICY_DENIED if key in DANGEROUS else "BAD_PARAMETER"

@@ -91,9 +91,9 @@ def _bind(maker: Maker, path: Path, wanted: Mount) -> Mount | None:
     if wanted.source.startswith("~"):
         maker.complain(path, "~ stands for nobody's home here; write the whole path, from / on")
         return None
-    relative = inside(maker, wanted.source)
+    relative = inside(maker, path, wanted.source)
     if relative is None:
-        return replace(wanted, kind="host", source=joined(maker, wanted.source))
+        return replace(wanted, kind="host", source=joined(maker, path, wanted.source))
     if not wanted.read_only:
         message = "files of the source are mounted read-only"
         advice = _read_only(maker, path, wanted)

@@ -219,7 +219,7 @@ def _words(value: Any) -> tuple[str, ...]:
 def _shown(root: Mapping[str, Any], maker: Maker) -> dict[str, str]:
     spec, meta = root["spec"], root["meta"]
     shown = {key: _line(value) for key, value in spec.items() if key not in ("env", "volumes", "secrets")}
-    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels", "protect") if key in meta}
+    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels", "hosts", "protect") if key in meta}
     for field, path in maker.paths.items():
         value: Any = root
         for step in path:

@@ -2,10 +2,12 @@
 
 from .action import Action, Cause, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
 from .desired import (
+    NOWHERE,
     Condition,
     DeleteBudget,
     Dependency,
     Desired,
+    DriftPolicy,
     Healthcheck,
     Mount,
     Namespace,
@@ -32,6 +34,7 @@ from .recorded import (
 )
 
 __all__ = [
+    "NOWHERE",
     "Action",
     "Activity",
     "ActivityType",
@@ -42,6 +45,7 @@ __all__ = [
     "Dependency",
     "Desired",
     "Device",
+    "DriftPolicy",
     "EngineInfo",
     "EnvFile",
     "Guard",

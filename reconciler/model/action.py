@@ -74,18 +74,25 @@ class Action:
     resizes: bool = False
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
+    digest: str = ""  # the image's, where it is known before it is pulled
+    moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
 
     @property
     def network(self) -> str:
         """The network of the object's own namespace."""
         return self.networks.get(self.ref.namespace, "")
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is to be done for it, but to say why it is held."""
+        return self.verb == "held" and not self.replicas
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected"]
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored"]
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list
@@ -101,10 +108,11 @@ class Plan:
     guards: tuple[Guard, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
+    host: str = ""  # this host's name, "" where it has none
 
     @property
     def changes(self) -> bool:
-        return any(action.verb != "held" for action in self.actions)
+        return any(not action.idle for action in self.actions)
 
 
 @dataclass(frozen=True, slots=True)

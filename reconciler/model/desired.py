@@ -13,6 +13,7 @@ Condition = Literal["started", "healthy", "completed"]
 Order = Literal["auto", "start-first", "stop-first"]
 OnFailure = Literal["rollback", "stop"]
 PullPolicy = Literal["missing", "always", "never"]
+DriftMode = Literal["heal", "report"]
 
 
 class Place(NamedTuple):
@@ -160,7 +161,9 @@ class Spec:
 class Service:
     """A service as wanted.
 
-    `written` is the manifest's spec as its author wrote it (variables unresolved), JSON-able; `shown` and `places`
+    `written` is its spec as it was written, with what its template says (variables unresolved), JSON-able; `authored`
+    is what stands in the manifest, where that is not the same because of a template. `hosts` are those that its own
+    `meta` names, () for all or those of its namespace. `shown` and `places`
     are keyed by canonical field path ("image", "env.LOG_LEVEL", "ports", "volumes./data", "meta.description"):
     how the value was written, for people, and where. `files` maps the digest of each bind's content to the path
     it was read from, relative to the source; `secrets` that of each secret to its absolute path on the host.
@@ -179,6 +182,8 @@ class Service:
     secrets: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, NamedVolume] = field(default_factory=dict)
     protect: bool = False  # its removal is refused
+    authored: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,15 @@ class Namespace:
     share_with: tuple[str, ...] = ()
     protect: bool = False
     written: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """What lb.yaml says of drift: whether it is repaired or only told, and the fields whose drift does not count."""
+
+    mode: DriftMode = "heal"
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +235,7 @@ class Desired:
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
+    `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     """
 
     source: str
@@ -234,3 +249,6 @@ class Desired:
     selected: frozenset[Ref] | None = None
     additive: bool = False
     digest: str = ""
+    host: str = ""
+    elsewhere: frozenset[Ref] = frozenset()
+    drift: DriftPolicy = DriftPolicy()

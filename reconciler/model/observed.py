@@ -84,7 +84,8 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the engine. `images` maps every full reference that the engine has to its image id."""
+    """One look at the engine. `images` maps every full reference that the engine has to its image id; `digests` those
+    that the registry was asked for to the digest that it named."""
 
     engine: EngineInfo
     at: str
@@ -92,3 +93,4 @@ class Observed:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)

@@ -41,8 +41,16 @@ class Revision:
     written: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
+    digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+
+    def may_run(self, image_id: str, digest: str) -> bool:
+        """Whether this is its image, as far as is known; "" is what is not."""
+        if not self.image_id or not (image_id or digest):
+            return True
+        return image_id == self.image_id if image_id else digest == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class RecordedNamespace:
     protect: bool = False
     share_with: tuple[str, ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict)  # its spec
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +104,17 @@ class RecordedService:
     containers: tuple[RecordedContainer, ...] = ()
     protect: bool = False
     note: str = ""  # why it is held back, until that is mended
+    hosts: tuple[str, ...] = ()
 
     @property
     def shown(self) -> Revision | None:
         """The last good one; before there is any, the one that is under way or failed."""
         return self.current or self.pending or self.failed
+
+    @property
+    def remnant(self) -> bool:
+        """Nothing but what an engine finished late, after the service had been removed."""
+        return not (self.current or self.failed or self.pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +152,7 @@ class Recorded:
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
+    restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services removed in the last ten minutes

@@ -66,6 +66,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         guards=tuple(found),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
+        host=desired.host,
     )
 
 
@@ -78,7 +79,7 @@ def allowed(plan: Plan) -> Plan:
     """The plan without the actions that a guard holds back."""
     held = {ref for guard in plan.guards for ref in guard.refs}
     actions = tuple(a for a in plan.actions if a.ref not in held)
-    return Plan(plan.source, actions, plan.problems, plan.guards, plan.objects, plan.selected)
+    return replace(plan, actions=actions)
 
 
 def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem, ...]]:

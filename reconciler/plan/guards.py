@@ -29,11 +29,12 @@ def for_removals(
     if problems or not desired.complete:
         message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
+    found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
     found += _protected(gone)
-    services = [action for action in gone if action.ref.name]
+    services = [a for a in gone if a.ref.name and not (a.recorded and a.recorded.remnant)]
     begun = sum(1 for action in removals.begun if action.ref.name)
     lately = recorded.removed_lately.get(desired.source, 0) + begun
-    owned = sum(1 for service in recorded.services.values() if service.source == desired.source)
+    owned = sum(1 for s in recorded.services.values() if s.source == desired.source and not s.remnant)
     before = max(recorded.held_services.get(desired.source, 0), owned)
     budget = desired.budget.allows(before)
     all_of_them = owned >= 2 and len(services) + begun == owned
@@ -48,6 +49,18 @@ def for_removals(
             )
             found.append(Guard("mass-delete", message, refs, key))
     return found
+
+
+def _after_restore(restored: str, gone: Sequence[Action], confirm: str) -> list[Guard]:
+    """An older state may remember what has long gone elsewhere: a person looks before anything is removed by it."""
+    key = confirmation(gone)
+    if not restored or confirm == key:
+        return []
+    message = (
+        f"the state was restored from a backup at {restored[:19]}Z, so {len(gone)} removals wait: {_names(gone)}. "
+        f"If they are meant, confirm exactly this list with --confirm-deletes {key}"
+    )
+    return [Guard("restored", message, tuple(action.ref for action in gone), key)]
 
 
 def _protected(gone: Sequence[Action]) -> list[Guard]:

@@ -62,6 +62,9 @@ def _recorded_change(namespace: Namespace, known: RecordedNamespace) -> Action |
     if dict(namespace.labels) != dict(known.labels):
         at = namespace.places.get("meta.labels", namespace.place)
         causes.append(Cause("meta.labels", _labels(known.labels), _labels(namespace.labels), at))
+    if namespace.hosts != known.hosts:
+        at = namespace.places.get("meta.hosts", namespace.place)
+        causes.append(Cause("meta.hosts", ",".join(known.hosts), ",".join(namespace.hosts), at))
     if namespace.protect != known.protect:
         at = namespace.places.get("meta.protect", namespace.place)
         causes.append(Cause("meta.protect", _word(known.protect), _word(namespace.protect), at))

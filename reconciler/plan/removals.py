@@ -6,7 +6,7 @@ understood is still mentioned. Services go before what they depend on, a namespa
 
 from __future__ import annotations
 
-from ..model import Action, Cause, Desired, Observed, Recorded, Ref
+from ..model import Action, Cause, Desired, Observed, Recorded, RecordedNamespace, RecordedService, Ref
 from .services import replicas_of
 
 
@@ -26,7 +26,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
             Action(
                 "remove",
                 service.ref,
-                causes=(Cause(f"no longer in the source (was in {service.place.file})"),),
+                causes=(_cause(desired, service),),
                 impact="removal",
                 after=dependents,
                 recorded=service,
@@ -39,9 +39,17 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
-        causes = (Cause(f"no longer in the source (was in {namespace.place.file})"),)
+        causes = (_cause(desired, namespace),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
                    recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found
+
+
+def _cause(desired: Desired, known: RecordedService | RecordedNamespace) -> Cause:
+    if not known.place.file:
+        return Cause("finished by the engine after it had been removed")
+    if known.ref in desired.elsewhere:
+        return Cause(f"no longer for host {desired.host} (was in {known.place.file})")
+    return Cause(f"no longer in the source (was in {known.place.file})")

@@ -24,7 +24,8 @@ from ..model import (
     Revision,
     Service,
 )
-from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, named_volume
+from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
+from . import held
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class _Change:
     scale: tuple[Cause, ...] = ()
     in_place: tuple[Cause, ...] = ()
     replace: tuple[Cause, ...] = ()
+    moved: bool = False  # the image's digest is all there is to replace for
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -66,6 +68,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     service, ref = look.service, look.service.ref
     known = look.recorded.services.get(ref)
     replicas = replicas_of(known, look.observed) if known else ()
+    image_id, digest = _image(service, look.observed)
     base = Action(
         "create",
         ref,
@@ -75,15 +78,17 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
         networks=_networks(look),
         volumes=tuple(named_volume(service, m.source) for m in service.spec.mounts if m.kind == "volume"),
         fingerprint=fingerprint.fingerprint(service),
-        image_id=look.observed.images.get(service.spec.image, ""),
+        image_id=image_id,
+        digest=digest,
     )
-    if known is None and look.strangers:
+    begun = known is not None and (known.current is not None or bool(replicas))
+    if look.strangers and not begun:
         return _adoption(base, look, adopt)
-    if known and known.failed and _would_fail_again(service, known.failed) and _same_image(base, known.failed):
-        return Decision(_held(base, known.failed))
+    if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
+        return Decision(held.decide(base, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
-        return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
+        return Decision(_resumed(replace(base, causes=causes, impact="none"), known))
     return Decision(_change(base, look, known, refused))
 
 
@@ -140,6 +145,20 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     return linked
 
 
+def _image(service: Service, observed: Observed) -> tuple[str, str]:
+    """The id and the digest of what the reference stands for, "" where they are not known. Where it is always asked
+    for, the registry's word counts, not what the tag here says."""
+    image = service.spec.image
+    asked = observed.digests.get(image, "") if service.spec.pull_policy == "always" else ""
+    if asked:
+        return observed.images.get(by_digest(image, asked), ""), asked
+    exact = image.partition("@")[2]  # of `redis:7@sha256:…`, what the engine goes by
+    found = observed.images.get(by_digest(image, exact) if exact else image, "")
+    prefix = f"{repository(image)}@"
+    names = (name for name, here in observed.images.items() if found and here == found and name.startswith(prefix))
+    return found, exact or next(names, "").removeprefix(prefix)
+
+
 def _networks(look: Look) -> dict[str, str]:
     """Of every namespace whose network the service is in; none where it has a network mode of its own."""
     links, own = look.service.spec.links, look.service.ref.namespace
@@ -170,11 +189,6 @@ def _adoption(base: Action, look: Look, adopt: bool) -> Decision:
     return Decision(action, Guard("adoption", message, (base.ref,)))
 
 
-def _held(base: Action, failed: Revision) -> Action:
-    causes = (Cause(f"revision {failed.number} failed: {failed.cause}"),)
-    return replace(base, verb="held", causes=causes)
-
-
 def _same(service: Service, revision: Revision) -> bool:
     changed = fingerprint.changed_fields(service, revision.digests, revision.id)
     return all(fingerprint.field_class(path) == "record" for path in changed)
@@ -186,35 +200,48 @@ def _would_fail_again(service: Service, failed: Revision) -> bool:
     return all(path.startswith("meta.") for path in changed)
 
 
-def _same_image(base: Action, revision: Revision) -> bool:
-    return not (base.image_id and revision.image_id) or base.image_id == revision.image_id
+def _runs(base: Action, revision: Revision) -> bool:
+    return revision.may_run(base.image_id, base.digest)
 
 
-def _resumed(known: RecordedService | None, service: Service, base: Action) -> str:
-    """The generation of an interrupted rollout of this very spec, whose containers are to be kept."""
-    pending = known.pending if known else None
+def _resumed(base: Action, known: RecordedService | None) -> Action:
+    """With the generation of an interrupted rollout of this very spec, whose containers are to be kept; and its
+    image."""
+    pending, service = known.pending if known else None, base.service
     own = pending is not None and pending.base == pending.id  # one that was to change others' containers made none
-    if pending and own and _same(service, pending) and _same_image(base, pending):
-        return pending.base
-    return ""
+    if pending and service and own and _same(service, pending) and _runs(base, pending):
+        base = replace(base, base=pending.base)
+        return base if base.image_id or not pending.digest else replace(base, digest=pending.digest)
+    return base
 
 
 def _change(base: Action, look: Look, known: RecordedService, refused: str) -> Action | None:
     service, current = look.service, known.current
     if current is None:
         raise ValueError("a change of what is not there")
-    change = _author(service, current, base.image_id, refused)
-    if change.replace:
+    change = _author(base, current, refused)
+    left = _left_behind(service, known, refused)
+    if change.replace or left.replace:
+        change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
-        return replace(base, verb="replace", causes=change.causes, impact=impact, base=_resumed(known, service, base))
+        base = replace(base, verb="replace", causes=change.causes, impact=impact, moved=change.moved)
+        if _drift(replace(base, base=current.base), service, known):
+            base = replace(base, moved=False)
+        return _resumed(base, known)
     base = replace(base, base=current.base, fingerprint=current.fingerprint)
-    if current.image_id in look.observed.images.values():  # its replicas stay alike, wherever the tag points now
-        base = replace(base, image_id=current.image_id)
+    # Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest.
+    if current.image_id in look.observed.images.values():
+        base = replace(base, image_id=current.image_id, digest=current.digest)
+    elif current.digest:
+        base = replace(base, image_id="", digest=current.digest)
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
+    base = replace(base, resizes=bool(left.in_place), impact="in-place" if left.in_place else "none")
     if change.scale:
-        return replace(base, verb="scale", causes=change.causes + drifted)
+        return replace(base, verb="scale", causes=change.causes + left.in_place + drifted)
+    if left.in_place:
+        return replace(base, verb="heal", causes=left.in_place + drifted + change.record)
     if drifted:
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
     causes = change.record + _given_up(known)
@@ -227,25 +254,49 @@ def _given_up(known: RecordedService) -> tuple[Cause, ...]:
     return tuple(Cause(f"revision {r.number} {word} and is no longer wanted") for r, word in unfinished if r)
 
 
-def _author(service: Service, current: Revision, image_id: str, refused: str) -> _Change:
+def _left_behind(service: Service, known: RecordedService, refused: str) -> _Change:
+    """What a revision that was not finished may have changed in place, on replicas of the current one."""
+    found: dict[str, list[Cause]] = {"in-place": [], "replace": []}
+    for revision in (known.failed, known.pending):
+        if revision is None or known.current is None or revision.base != known.current.base:
+            continue
+        for path in fingerprint.changed_fields(service, revision.digests, revision.id):
+            if fingerprint.field_class(path) == "in-place":
+                kind, cause = _in_place(service, revision, path, refused)
+                found[kind].append(cause)
+    return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
+
+
+def _author(base: Action, current: Revision, refused: str) -> _Change:
+    service = base.service
+    if service is None:
+        raise ValueError("a change without a service")
     found: dict[str, list[Cause]] = {"record": [], "scale": [], "in-place": [], "replace": []}
-    now = fingerprint.fields(service)
     for path in fingerprint.changed_fields(service, current.digests, current.id):
         kind = fingerprint.field_class(path)
         cause = _cause(service, current, path)
-        if kind == "in-place" and path not in now:
-            kind, cause = "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
-        elif kind == "in-place" and refused:
-            kind, cause = "replace", replace(cause, field=f"{path} (not in place: {refused})")
+        if kind == "in-place":
+            kind, cause = _in_place(service, current, path, refused)
         found[kind].append(cause)
-    moved = current.image_id and image_id and image_id != current.image_id
-    if service.spec.pull_policy == "always" and moved and not any(c.field == "image" for c in found["replace"]):
+    moved = not found["replace"] and service.spec.pull_policy == "always" and not _runs(base, current)
+    if moved:
         shown = service.shown.get("image", current.image)
         at = service.places.get("image", service.place)
-        found["replace"].append(
-            Cause("image digest of", "", f"{shown} is {image_id[:19]}, was {current.image_id[:19]}", at)
+        new, old = (
+            (base.digest, current.digest) if base.digest and current.digest else (base.image_id, current.image_id)
         )
-    return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
+    record, scale, in_place, replaced = (tuple(found[k]) for k in ("record", "scale", "in-place", "replace"))
+    return _Change(record, scale, in_place, replaced, moved and not (scale or in_place))
+
+
+def _in_place(service: Service, revision: Revision, path: str, refused: str) -> tuple[fingerprint.Class, Cause]:
+    cause = _cause(service, revision, path)
+    if path not in fingerprint.fields(service):
+        return "replace", replace(cause, field=f"{path} (can't be unset on a live container)")
+    if refused:
+        return "replace", replace(cause, field=f"{path} (not in place: {refused})")
+    return "in-place", cause
 
 
 def _cause(service: Service, current: Revision, path: str) -> Cause:

@@ -26,6 +26,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for g in plan.guards
         ],
         "summary": summary(plan),
+        "host": plan.host,
     }
 
 
@@ -47,7 +48,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 def plan_text(plan: Plan) -> str:
     """What would be done and why, a line an action and a line a cause."""
-    lines: list[str] = []
+    lines = [f"host {plan.host}"] if plan.host else []
     if plan.selected != plan.objects:
         lines.append(f"{plan.selected} of {plan.objects} objects")
     for action in plan.actions:
@@ -95,7 +96,8 @@ def cycle_json(cycle: Cycle) -> dict[str, Any]:
 
 
 def cycle_text(cycle: Cycle) -> str:
-    return outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes"
+    where = f" on host {cycle.plan.host}" if cycle.plan.host else ""
+    return outcomes_text(cycle.outcomes) if cycle.outcomes else f"no changes{where}"
 
 
 def held_back(plan: Plan) -> list[str]:
@@ -129,26 +131,23 @@ def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -
 def manifest(service: RecordedService) -> dict[str, Any]:
     """The manifest as its author wrote it, for `get -o yaml`."""
     revision = shown_revision(service)
-    meta: dict[str, Any] = {"name": service.ref.name, "namespace": service.ref.namespace}
-    if service.description:
-        meta["description"] = service.description
-    if service.labels:
-        meta["labels"] = dict(service.labels)
-    if service.protect:
-        meta["protect"] = True
-    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.written) if revision else {}}
+    spec = dict(revision.authored or revision.written) if revision else {}
+    meta = {"name": service.ref.name, "namespace": service.ref.namespace, **_meta(service)}
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
 
 
 def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
-    meta: dict[str, Any] = {"name": namespace.ref.namespace}
-    if namespace.description:
-        meta["description"] = namespace.description
-    if namespace.labels:
-        meta["labels"] = dict(namespace.labels)
-    if namespace.protect:
-        meta["protect"] = True
+    meta = {"name": namespace.ref.namespace, **_meta(namespace)}
     found = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
     return {**found, "spec": dict(namespace.written)} if namespace.written else found
+
+
+def _meta(known: RecordedService | RecordedNamespace) -> dict[str, Any]:
+    given = {
+        "description": known.description, "labels": dict(known.labels), "hosts": list(known.hosts),
+        "protect": known.protect,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value}
 
 
 def shown_revision(service: RecordedService) -> Revision | None:

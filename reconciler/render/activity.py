@@ -1,9 +1,8 @@
-"""What happened, for people and for programs. Pure."""
+"""What happened, for people. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..model import Activity, Ref
 from . import Table
@@ -17,12 +16,3 @@ def activity_table(entries: Sequence[Activity], now: str) -> Table:
         for e in reversed(entries)
     ]
     return [["AGE", "TYPE", "REASON", "COUNT", "OBJECT", "MESSAGE"], *rows]
-
-
-def activity_json(entry: Activity) -> dict[str, Any]:
-    """The entry of the API reference."""
-    return {
-        "id": entry.id, "created": entry.created, "namespace": entry.namespace, "service": entry.service,
-        "type": entry.type, "reason": entry.reason, "message": entry.message, "revision": entry.revision,
-        "commit": entry.commit, "count": entry.count,
-    }  # fmt: skip

@@ -68,4 +68,7 @@ def revision_manifest(revision: Revision) -> dict[str, Any]:
         meta["description"] = description
     if labels := json.loads(revision.shown.get("meta.labels") or "{}"):
         meta["labels"] = labels
-    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.written)}
+    if hosts := json.loads(revision.shown.get("meta.hosts") or "[]"):
+        meta["hosts"] = hosts
+    spec = dict(revision.authored or revision.written)
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}

@@ -86,8 +86,7 @@ def host_config(service: Service, files: str) -> dict[str, Any]:
 
 def resources(spec: Spec) -> dict[str, Any]:
     """What a live container can be given: the body of `POST /containers/{id}/update`."""
-    name, _, count = spec.restart.partition(":")
-    found: dict[str, Any] = {"RestartPolicy": {"Name": name, "MaximumRetryCount": int(count or 0)}}
+    found = restart_policy(spec.restart)
     if spec.memory is not None:
         found |= {"Memory": spec.memory, "MemorySwap": 2 * spec.memory}
     if spec.limits.mem_reservation is not None:
@@ -133,6 +132,11 @@ def _powers(powers: Powers) -> dict[str, Any]:
     }
     found = {key: value for key, value in found.items() if value}
     return found if _UNMASKED not in powers.security_opt else {**found, "MaskedPaths": [], "ReadonlyPaths": []}
+
+
+def restart_policy(written: str) -> dict[str, Any]:
+    name, _, count = written.partition(":")
+    return {"RestartPolicy": {"Name": name, "MaximumRetryCount": int(count or 0)}}
 
 
 def healthcheck(check: Healthcheck) -> dict[str, Any]:

@@ -6,11 +6,20 @@ Errors: EngineUnreachable, NotFound, NameConflict, PortTaken, ImageUnavailable, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LogStream
+
+
+class PullStream(Protocol):
+    """A pull: it begins when it is iterated, says how far it is, and ends when all is there. Iterating raises
+    ImageUnavailable and EngineUnreachable."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def close(self) -> None:
+        """Ends the pull and the iteration, from any thread."""
 
 
 class Calls(Protocol):
@@ -34,11 +43,17 @@ class Calls(Protocol):
     def image(self, reference: str) -> str:
         """The id of the image that a reference names now, "" when there is none."""
 
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        """What registries call an image: full references by digest; none for one that never came from any."""
+
     def platform(self, image: str) -> str:
         """`linux/amd64` or `linux/arm/v7`, of the image with this id."""
 
-    def pull(self, image: str, platform: str, report: Callable[[str], None]) -> None:
+    def pull(self, image: str, platform: str) -> PullStream:
         """`platform` "" takes the engine's own."""
+
+    def ask(self, image: str) -> str:
+        """The digest of what the registry has under this reference now. Raises ImageUnavailable."""
 
     def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         """Returns the id. Raises NameConflict when the name is taken."""

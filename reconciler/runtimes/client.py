@@ -7,27 +7,27 @@ The SDK's comforts are avoided where they mislead: `containers.list()` inspects 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import docker
 import requests
 from docker import errors as sdk
-from docker.context import ContextAPI
 from docker.types import IPAMConfig, IPAMPool
-from docker.utils import kwargs_from_env
 
 from .. import errors
 from ..model import Container, EngineInfo, NamedVolume, Network, Volume
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE
 from . import ports, translate
+from .credentials import check, find, registry_of
+from .endpoint import endpoint, settings
 from .logs import Frames
+from .pulling import PullStream
+from .refusals import explained
+from .wire import READ_TIMEOUT, Api, explanation, translated
 
-READ_TIMEOUT = 60  # seconds; stop, pull and logs have limits of their own
 INSPECTORS = 8
 # What may concern us. Healthchecks alone would wake us several times a second ("exec_start" and so on).
 _EVENTS = {
@@ -37,95 +37,23 @@ _EVENTS = {
         "health_status", "connect", "disconnect", "delete", "tag", "untag", "pull", "load",
     ],
 }  # fmt: skip
-DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", "PidsLimit": "pids"}  # of /info
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
 
 
-def endpoint() -> str:
-    """Where the `docker` client would look for an engine: DOCKER_HOST, else the current context. A socket is named by
-    the file that it is, whatever links lead there, because the lock of an engine is named by it."""
-    return _named(_settings().get("base_url") or DEFAULT_ENDPOINT)
-
-
 def connect() -> DockerCalls:
-    """The engine at `endpoint`. Raises EngineUnreachable."""
-    settings = _settings()
+    """The engine at `endpoint`. Raises EngineUnreachable, and LbError where the docker client's configuration can't be
+    read."""
+    check()
+    how = settings()
     with translated("engine"):
-        return DockerCalls(
-            _Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **settings), settings, endpoint()
-        )
-
-
-def _settings() -> dict[str, Any]:
-    settings = dict(kwargs_from_env())
-    if "base_url" not in settings:
-        context = ContextAPI.get_current_context()
-        if context and context.Host:
-            settings["base_url"] = context.Host
-    return settings
-
-
-def _named(address: str) -> str:
-    scheme, _, path = address.rpartition("://")
-    return f"unix://{Path(path).resolve()}" if scheme in ("unix", "http+unix") else address
-
-
-class _Api(docker.APIClient):
-    """The calls that the SDK lacks, or whose answers it changes; `_raw` because its types do not know its helpers."""
-
-    @property
-    def _raw(self) -> Any:
-        return self
-
-    def update_raw(self, container: str, body: Mapping[str, Any]) -> None:
-        url = self._raw._url("/containers/{0}/update", container)
-        self._raw._result(self._raw._post_json(url, data=dict(body)), True)
-
-    def stop_raw(self, container: str, seconds: int) -> None:
-        url = self._raw._url("/containers/{0}/stop", container)
-        response = self._raw._post(url, params={"t": seconds}, timeout=seconds + READ_TIMEOUT)
-        self._raw._raise_for_status(response)
-
-    def event_stream(self, filters: Mapping[str, Any]) -> Iterator[bytes]:
-        """Something whenever an event came; the first once the engine listens. An idle stream has no time-out."""
-        url = self._raw._url("/events")
-        params = {"filters": json.dumps(filters)}
-        with self._raw._get(url, params=params, stream=True, timeout=(READ_TIMEOUT, None)) as response:
-            self._raw._raise_for_status(response)
-            yield b""
-            yield from response.iter_content(None)
-
-    def image_raw(self, reference: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._raw.inspect_image(reference)
-        return found
-
-    def create_raw(self, name: str, body: Mapping[str, Any], platform: str) -> str:
-        return str(self._raw.create_container_from_config(dict(body), name, platform or None)["Id"])
-
-    def open_logs(
-        self, container: str, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> tuple[requests.Response, bool]:
-        """The answer, its body not read yet, and whether it comes from a terminal; the SDK's `logs` merges streams."""
-        terminal = bool(self._raw._check_is_tty(container))
-        params = {
-            "stdout": 1,
-            "stderr": 1,
-            "follow": int(follow),
-            "timestamps": int(timestamps),
-            "tail": "all" if tail is None else str(tail),
-            "since": f"{since:.9f}" if since is not None else "0",
-        }
-        url = self._raw._url("/containers/{0}/logs", container)
-        response = self._raw._get(url, params=params, stream=True, timeout=None if follow else READ_TIMEOUT)
-        self._raw._raise_for_status(response)
-        return response, terminal
+        return DockerCalls(Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **how), how, endpoint())
 
 
 class DockerCalls:
     """`settings` are what the client was made with: a log stream gets a client of its own."""
 
-    def __init__(self, api: _Api, settings: Mapping[str, Any], address: str) -> None:
+    def __init__(self, api: Api, settings: Mapping[str, Any], address: str) -> None:
         self._api, self._settings, self._address = api, settings, address
 
     def info(self) -> EngineInfo:
@@ -197,28 +125,28 @@ class DockerCalls:
         except errors.NotFound:
             return ""
 
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        with translated(f"image {image_id}"):
+            found = self._api.image_raw(image_id).get("RepoDigests") or []
+        return tuple(translate.full_reference(name) for name in found if not name.startswith("<none>"))
+
     def platform(self, image: str) -> str:
         with translated(f"image {image[:19]}"):
             found = self._api.image_raw(image)
         return "/".join(found[key] for key in ("Os", "Architecture", "Variant") if found.get(key))
 
-    def pull(self, image: str, platform: str, report: Callable[[str], None]) -> None:
-        name, _, tag = image.partition("@") if "@" in image else image.rpartition(":")
-        layers: dict[str, tuple[int, int]] = {}
-        try:
-            with translated(f"image {image}"):
-                for event in self._api.pull(name, tag=tag, stream=True, decode=True, platform=platform or None):
-                    if event.get("error"):
-                        raise errors.ImageUnavailable(f"image {image} can't be pulled: {event['error']}")
-                    detail = event.get("progressDetail") or {}
-                    if event.get("status") == "Downloading" and "total" in detail:
-                        layers[event.get("id", "")] = (detail.get("current", 0), detail["total"])
-                        done, total = (sum(side) for side in zip(*layers.values(), strict=True))
-                        report(f"{done / 1e6:.1f} of {total / 1e6:.1f} MB")
-        except (errors.ImageUnavailable, errors.EngineUnreachable):
-            raise
-        except errors.EngineError as error:
-            raise errors.ImageUnavailable(f"image {image} can't be pulled: {error.message}") from error
+    def pull(self, image: str, platform: str) -> PullStream:
+        return PullStream(image, platform, self._api.open_pull, lambda: translated(f"image {image}"))
+
+    def ask(self, image: str) -> str:
+        credentials = find(registry_of(image))
+        with translated(f"image {image}"):
+            try:
+                return self._api.ask_registry(image, credentials.header)
+            except sdk.APIError as error:
+                raise explained(image, explanation(error), credentials) from error
+            except requests.exceptions.ReadTimeout as error:
+                raise explained(image, f"i/o timeout after {READ_TIMEOUT} s", credentials) from error
 
     def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         with translated(f"container {name}"):
@@ -295,7 +223,7 @@ class DockerCalls:
         raise errors.EngineUnreachable("the engine's events ended")
 
     def logs(self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool) -> Frames:
-        api = _Api(version=self._api.api_version, timeout=READ_TIMEOUT, **self._settings)
+        api = Api(version=self._api.api_version, timeout=READ_TIMEOUT, **self._settings)
         what = f"container {container[:12]}"
         try:
             with translated(what):
@@ -307,34 +235,3 @@ class DockerCalls:
 
     def close(self) -> None:
         self._api.close()
-
-
-@contextlib.contextmanager
-def translated(what: str) -> Iterator[None]:
-    """The SDK's errors become ours, once, here."""
-    try:
-        yield
-    except sdk.NotFound as error:
-        raise errors.NotFound(f"{what}: {_explanation(error)}") from error
-    except sdk.APIError as error:
-        text = _explanation(error)
-        if error.status_code == 409 and "already in use by container" in text:
-            raise errors.NameConflict(f"{what}: {text}", hint="remove or rename that container") from error
-        if error.is_client_error() and error.status_code != 409:
-            raise errors.Rejected(f"{what}: {text}") from error
-        raise errors.EngineError(f"{what}: {text}") from error
-    except (sdk.DockerException, requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
-        raise errors.EngineUnreachable(
-            f"no Docker Engine answers: {_short(error)}", hint="start it, or set DOCKER_HOST or `docker context use`"
-        ) from error
-    except (requests.exceptions.RequestException, json.JSONDecodeError) as error:
-        raise errors.EngineError(f"{what}: the engine's answer broke off: {_short(error)}") from error
-
-
-def _explanation(error: sdk.APIError) -> str:
-    return str(error.explanation or error).strip()
-
-
-def _short(error: Exception) -> str:
-    text = str(error)
-    return text if len(text) < 200 else text[:197] + "..."

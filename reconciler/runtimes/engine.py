@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from threading import Event
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from threading import BoundedSemaphore, Event
 
-from ..model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
+from ..errors import NotFound
+from ..model import Action, Container, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
 from ..policy import Closed, Warden
 from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
 from .calls import Calls
+from .pulls import Pulls, asked
 from .subnets import Pool
-from .work import Shared
+from .work import SLOTS, Shared
 
 
 class Engine:
     """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. Without a
-    `warden`, this host allows nothing that needs its policy."""
+    `warden`, this host allows nothing that needs its policy. `slots` is how many engine calls may be made at once."""
 
     def __init__(
         self,
@@ -25,27 +27,40 @@ class Engine:
         clock: Callable[[], str],
         warden: Warden | None = None,
         pool: Pool | None = None,
+        slots: int = SLOTS,
     ) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = Shared(files, warden or Closed(), pool or Pool())
+        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull), warden or Closed(), pool or Pool())
+        self._digests: dict[str, str] = {}
 
     def info(self) -> EngineInfo:
         return self._calls.info()
 
-    def observe(self) -> Observed:
+    def observe(self, known: Collection[str] = ()) -> Observed:
         calls = self._calls
+        info, listed = calls.info(), calls.containers()
+        missing = sorted(set(known).difference(c.id for c in listed))
         return Observed(
-            engine=calls.info(),
+            engine=info,
             at=self._clock(),
-            containers=tuple(calls.containers()),
+            containers=(*listed, *(found for key in missing if (found := self._inspected(key)))),
             networks=tuple(calls.networks()),
             volumes=tuple(calls.volumes()),
             images=calls.images(),
+            digests=dict(self._digests),
         )
 
-    def refresh(self, image: str, platform: str, report: Callable[[str], None]) -> None:
-        """Asks the registry again, for `pull_policy: always`."""
-        self._calls.pull(image, platform, report)
+    def _inspected(self, container: str) -> Container | None:
+        try:
+            found = self._calls.inspect(container)
+        except NotFound:
+            return None
+        return found if found.id == container else None  # somebody may have named another one so
+
+    def refresh(self, image: str, cancel: Event) -> None:
+        """What the registry says is part of every later look; when it can't be asked, the last answer does not hold."""
+        self._digests.pop(image, None)
+        self._digests[image] = asked(lambda: self._calls.ask(image), cancel, f"the registry is asked for {image}")
 
     def marker(self) -> Mapping[str, str] | None:
         found = self._calls.volume(MARKER)

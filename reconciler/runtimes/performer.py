@@ -24,7 +24,7 @@ from ..errors import (
     Rejected,
     UpdateRefused,
 )
-from ..model import Action, Container, Outcome, Service
+from ..model import Action, Outcome, Service
 from ..rollout import NEW, Change, Step
 from ..runtime import (
     LABEL_FINGERPRINT,
@@ -63,7 +63,7 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
     result: Result = "failed"
     if isinstance(error, InterruptedByUser):
         result = "interrupted"
-    elif isinstance(error, UpdateRefused):
+    elif isinstance(error, UpdateRefused) and action.resizes:
         result = "refused-in-place"
     logs = error.logs if isinstance(error, NotReady) else ()
     condemns = isinstance(error, NotReady | Rejected)
@@ -83,7 +83,7 @@ class _Run:
     def all(self) -> str:
         """Returns why something was put off to the next cycle, "" when nothing was."""
         action = self.action
-        if action.verb in ("record", "held"):
+        if action.verb == "record":
             return ""
         if not action.ref.name:
             return (
@@ -92,8 +92,11 @@ class _Run:
         if action.verb == "remove":
             self._finish(rollout.steps(action).finish)
         elif action.verb != "adopt":
-            self._prepare()
-            self._roll()
+            if action.verb != "held":
+                self._prepare()
+            current = action.recorded.current if action.recorded else None
+            if not (action.moved and current and current.image_id == self.image):
+                self._roll()
         return ""
 
     # --- what must be there before anything old is touched
@@ -101,8 +104,8 @@ class _Run:
     def _prepare(self) -> None:
         service = self._service
         self._admitted(body.create(service, {}, self.work.shared.files))
-        self.image = surroundings.image(self.work, service)
-        self.journal.image(self.image)
+        self.image, digest = surroundings.image(self.work, service)
+        self.journal.image(self.image, digest)
         self.volumes = tuple(surroundings.volume(self.work, volume) for volume in self.action.volumes)
         for namespace, network in self.action.networks.items():
             if not network and namespace not in self.work.shared.networks:
@@ -136,13 +139,24 @@ class _Run:
         try:
             for step in change.steps:
                 self._check_cancel()
-                self._step(step)
+                self._do(step)
         except EngineError as error:
             return error
         return None
 
+    def _do(self, step: Step) -> None:
+        """What is wrong with the spec shows when a container is made or started; a call about what it is already says
+        nothing of the revision."""
+        try:
+            self._step(step)
+        except Rejected as error:
+            if step.verb in ("create", "start"):
+                raise
+            raise EngineError(error.message, hint=error.hint) from error
+
     def _take_back(self, done: Sequence[Change], failed: Sequence[tuple[Change, EngineError]]) -> None:
-        """After a failed trial the old replicas serve again; one failed replica is kept for inspection."""
+        """After a failed trial the old replicas serve again; one failed replica is kept for inspection. What can't be
+        taken back is left to the next look: why the trial failed is what counts."""
         trials = [change for change, _ in failed if change.trial]
         if not trials:
             return
@@ -155,17 +169,22 @@ class _Run:
                 self._undo(change, keep=False)
 
     def _undo(self, change: Change, *, keep: bool) -> None:
-        for step in change.undo:
-            if step.container == NEW:
-                if change.number not in self.made:
-                    continue
-                if keep and step.verb == "stop":
-                    self._step(Step("pin", step.number, NEW, "no"))
-                if keep and step.verb == "remove":
-                    continue
-            elif step.verb in ("start", "await") and self._runs(step.container):
-                continue
-            self._step(step)
+        """Ends at the first step that fails: what serves is not stopped where what served before can't be started."""
+        try:
+            for step in change.undo:
+                self._undo_step(step, self.made.get(change.number, ""), keep=keep)
+        except EngineError as error:
+            self.work.say("taking back", f"replica {change.number}: {error.message}")
+
+    def _undo_step(self, step: Step, made: str, *, keep: bool) -> None:
+        if step.container == NEW:
+            if not made or (keep and step.verb == "remove"):
+                return
+            if keep and step.verb == "stop":
+                self._step(Step("pin", step.number, NEW, "no"))
+        elif step.verb in ("start", "await") and self._runs(step.container):
+            return
+        self._step(step)
 
     def _runs(self, container: str) -> bool:
         return self.calls.inspect(container).state in ("running", "restarting")
@@ -205,14 +224,10 @@ class _Run:
                     self.calls.remove(container)
                 self.journal.end(intent, Effect("container-gone", id=container))
             case "update":
-                values = body.resources(self._service.spec)
-                self._mutate(step, container, lambda: self.calls.update(container, values))
+                self._update(container, step.number)
             case "pin":
-                policy = {"RestartPolicy": {"Name": step.value}}
-                intent = self.work.begin("pin", container, step.number)
-                with self.work.shared.slots:
-                    self.calls.update(container, policy)
-                self.journal.end(intent, Effect())  # what is recorded stays: if this is cut off, it is seen as drift
+                policy = body.restart_policy(step.value)
+                self._mutate(step, container, lambda: self.calls.update(container, policy))
             case "unpause":
                 self._mutate(step, container, lambda: self.calls.unpause(container))
             case "rename":
@@ -279,14 +294,22 @@ class _Run:
         self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
         self.journal.end(intent, Effect())
 
+    def _update(self, container: str, number: int) -> None:
+        intent = self.work.begin("update", container, number)
+        with self.work.shared.slots:
+            self.calls.update(container, body.resources(self._service.spec))
+            seen = self.calls.inspect(container)
+        effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
+        self.journal.end(intent, effect)
+
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
+        """What is recorded of the container stays: if somebody changed it meanwhile, that is drift."""
         if step.verb == "await":
             raise ValueError("waiting changes nothing")
         intent = self.work.begin(step.verb, container, step.number)
         with self.work.shared.slots:
             call()
-            seen = self.calls.inspect(container)
-        self.journal.end(intent, _effect(seen, step.number))
+        self.journal.end(intent, Effect())
 
     def _await(self, container: str, number: int) -> None:
         service = self._service
@@ -304,7 +327,3 @@ class _Run:
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():
             raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
-
-
-def _effect(seen: Container, number: int) -> Effect:
-    return Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)

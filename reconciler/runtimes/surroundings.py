@@ -5,32 +5,54 @@ Each function makes sure of one thing, written ahead like any step. What exists 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .. import fingerprint
 from ..errors import EngineError, ImageUnavailable, NameConflict, NotFound
 from ..model import NamedVolume, Service
-from ..runtime import LABEL_FINGERPRINT, LABEL_INTENT, LABEL_NAMESPACE, LABEL_SOURCE, Effect, network_name
+from ..runtime import (
+    LABEL_FINGERPRINT,
+    LABEL_INTENT,
+    LABEL_NAMESPACE,
+    LABEL_SOURCE,
+    Effect,
+    by_digest,
+    network_name,
+    repository,
+)
 from . import subnets
 from .work import Work
 
 
-def image(work: Work, service: Service) -> str:
-    """Its id. Where the service names a platform, an image of another one is no answer."""
-    wanted = service.spec.platform or ""
-    here = work.calls.platform(work.action.image_id) if wanted and work.action.image_id else ""
-    if work.action.image_id and _suits(here, wanted):
-        return work.action.image_id
-    reference = service.spec.image
-    if service.spec.pull_policy == "never":
-        what = f"is on this engine for {here} only" if here else "is not on this engine"
-        raise ImageUnavailable(f"image {reference} {what} and pull_policy is never")
-    work.say("pulling", reference)
-    intent = work.begin("pull", reference)
-    work.calls.pull(reference, wanted, lambda detail: work.say("pulling", detail))
-    work.journal.end(intent, Effect())
-    found = work.calls.image(reference)
+def image(work: Work, service: Service) -> tuple[str, str]:
+    """Its id, and its digest ("" when it came from no registry). A generation that exists already (`base`) keeps its
+    image, wherever the tag points by now; else the tag is pulled, so that it is moved here too. Where the service names
+    a platform, an image of another one is no answer."""
+    action, tag, platform = work.action, service.spec.image, service.spec.platform or ""
+    exact = by_digest(tag, action.digest) if action.digest else tag
+    found = action.image_id or work.calls.image(exact)  # another service may have pulled it since the plan was made
+    here = work.calls.platform(found) if platform and found else ""
+    if found and not _suits(here, platform):
+        found = ""
     if not found:
-        raise ImageUnavailable(f"image {reference} was pulled but the engine does not have it")
-    return found
+        if service.spec.pull_policy == "never":
+            what = f"is on this engine for {here} only" if here else "is not on this engine"
+            raise ImageUnavailable(f"image {tag} {what} and pull_policy is never")
+        wanted = exact if action.base else tag
+        work.say("pulling", wanted)
+        intent = work.begin("pull", wanted)
+        work.shared.pulls.want((wanted, platform), lambda detail: work.say("pulling", detail), work.cancel)
+        work.journal.end(intent, Effect())
+        found = work.calls.image(wanted)
+        if not found:
+            raise ImageUnavailable(f"image {wanted} was pulled but the engine does not have it")
+    known = work.calls.digests(found)
+    return found, action.digest if exact in known else _digest(tag, known)
+
+
+def _digest(image: str, known: Sequence[str]) -> str:
+    names = (name.partition("@") for name in known)
+    return next((digest for name, _, digest in names if name == repository(image)), "")
 
 
 def _suits(here: str, wanted: str) -> bool:

@@ -9,6 +9,7 @@ from ..model import Action
 from ..policy import Closed, Warden
 from ..runtime import Intent, Journal, Progress, Report, StepVerb
 from .calls import Calls
+from .pulls import Pulls
 from .subnets import Pool
 
 SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host
@@ -16,12 +17,14 @@ SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small hos
 
 @dataclass(slots=True)
 class Shared:
-    """What the actions of one cycle share: the slots, the networks that were made in it, and what this host allows."""
+    """What the actions of one cycle share: the slots, the pulls, the networks that were made in it, and what this host
+    allows."""
 
     files: str
+    slots: BoundedSemaphore
+    pulls: Pulls
     warden: Warden = field(default_factory=Closed)
     pool: Pool = field(default_factory=Pool)
-    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
     networks: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 

@@ -45,7 +45,7 @@ class Store:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
         if not migration.current(db):  # so that opening to read writes nothing
             with self._transaction():
-                migration.migrate(db, directory)
+                migration.migrate(db, f"the state in {directory}")
         with self._transaction("deferred"):
             self.state_id: str = rows.meta(db, "state_id")
 
@@ -90,6 +90,14 @@ class Store:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
 
+    def settle_restore(self, source: str, at: str) -> None:
+        """What this source removes need not wait any more because of the backup that was put back at this time."""
+        with self._transaction() as db:
+            waiting = json.loads(rows.meta(db, rows.RESTORED) or "{}")
+            if waiting.get(source) == at:
+                del waiting[source]
+                rows.put_meta(db, rows.RESTORED, rows.dump(waiting))
+
     # --- steps, written ahead
 
     def begin(self, step: str, ref: Ref, target: str, number: int, revision: str) -> Intent:
@@ -130,6 +138,7 @@ class Store:
         parent: Revision | None,
         base: str | None,
         image_id: str,
+        digest: str = "",
     ) -> Revision:
         """The pending revision of this spec: the one of an interrupted rollout of the very same, or a new one.
 
@@ -138,7 +147,8 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and _resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+            image = (image_id, digest)
+            if pending and rows.resumes(pending, fingerprint, digests_of(pending.id), base, image):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -166,13 +176,15 @@ class Store:
                 written=service.written,
                 shown=service.shown,
                 digests=digests_of(name),
+                authored=service.authored,
+                digest=digest,
             )
             rows.put_revision(db, revision)
         return revision
 
-    def set_image(self, revision: str, image_id: str) -> None:
+    def set_image(self, revision: str, image_id: str, digest: str) -> None:
         with self._transaction() as db:
-            db.execute("update revisions set image_id = ? where id = ?", (image_id, revision))
+            db.execute("update revisions set image_id = ?, digest = ? where id = ?", (image_id, digest, revision))
 
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
@@ -214,11 +226,11 @@ class Store:
                 service.ref,
             )
             db.execute(
-                "update revisions set written = ?, shown = ?, digests = ?, updated = ? "
+                "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
                 "where namespace = ? and service = ? and status = 'current' and digests != ?",
                 (
-                    rows.dump(service.written), rows.dump(service.shown), rows.dump(digests), at, *service.ref,
-                    rows.dump(digests),
+                    rows.dump(service.written), rows.dump(service.shown), rows.dump(service.authored),
+                    rows.dump(digests), at, *service.ref, rows.dump(digests),
                 ),
             )  # fmt: skip
             rows.put_service(db, service, source, at)
@@ -237,11 +249,17 @@ class Store:
         """Its activity and attempt numbers stay; the removal counts against the source's budget."""
         with self._transaction() as db:
             db.execute("delete from services where namespace = ? and name = ?", ref)
-            for table in ("revisions", "containers"):
-                db.execute(f"delete from {table} where namespace = ? and service = ?", ref)
+            db.execute("delete from containers where namespace = ? and service = ?", ref)
+            ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
             at = seconds(self._clock())
-            db.execute("insert into removals values (?, ?)", (source, at))
+            if ran:  # a remnant of one that was removed already counts no second time
+                db.execute("insert into removals values (?, ?)", (source, at))
             db.execute("delete from removals where at < ?", (at - BUDGET_WINDOW,))
+
+    def forget_containers(self, ids: Sequence[str]) -> None:
+        """They are not there any more."""
+        with self._transaction() as db:
+            db.executemany("delete from containers where id = ?", [(key,) for key in ids])
 
     def adopt(self, containers: Sequence[RecordedContainer]) -> None:
         with self._transaction() as db:
@@ -308,10 +326,3 @@ class Store:
             # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
             except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
                 raise unusable(self.directory, error) from error
-
-
-def _resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
-    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
-    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
-    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-    return same_spec and same_image and pending.base == (base or pending.id)

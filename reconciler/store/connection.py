@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ..errors import StateError
 
+FILE = "state.db"
 BUSY = 10.0  # seconds to wait for another process's transaction
 
 
 def connect(directory: Path, create: bool) -> sqlite3.Connection:
     """Raises OSError and sqlite3.Error."""
-    file = directory / "state.db"
+    file = directory / FILE
     if create:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not any(directory.iterdir()):  # one that holds other things already, such as /tmp, is not ours to close

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from pathlib import Path
 
 from .. import __version__
 from ..errors import StateError
@@ -21,11 +20,11 @@ def current(db: sqlite3.Connection) -> bool:
     return version(db) == len(MIGRATIONS)
 
 
-def migrate(db: sqlite3.Connection, directory: Path) -> None:
+def migrate(db: sqlite3.Connection, place: str) -> None:
     """Raises StateError where a newer lb wrote it."""
     found = version(db)  # again: another process may have been faster
     if found > len(MIGRATIONS):
-        raise _too_new(db, directory, found)
+        raise too_new(db, place, found)
     for script in MIGRATIONS[found:]:
         for statement in script.split(";"):
             if statement.strip():
@@ -36,11 +35,10 @@ def migrate(db: sqlite3.Connection, directory: Path) -> None:
         rows.put_meta(db, "state_id", uuid.uuid4().hex)
 
 
-def _too_new(db: sqlite3.Connection, directory: Path, found: int) -> StateError:
+def too_new(db: sqlite3.Connection, place: str, found: int) -> StateError:
     writer = rows.meta(db, "lb")
     wanted = f"lb {writer} or later" if writer else "the lb that wrote it, or a later one"
     return StateError(
-        f"the state in {directory} was written by a newer lb "
-        f"(version {found} of its tables; lb {__version__} knows {len(MIGRATIONS)})",
+        f"{place} was written by a newer lb (version {found} of its tables; lb {__version__} knows {len(MIGRATIONS)})",
         hint=f"use {wanted}, or restore a backup of the state",
     )

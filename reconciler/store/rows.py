@@ -24,6 +24,8 @@ from ..model import (
 )
 from ..runtime import Effect
 
+RESTORED = "restored_at"  # meta: source → when a backup of the state was put back and not looked at since
+
 
 def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
@@ -59,7 +61,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         for row in db.execute("select source, count(*) as n from removals where at >= ? group by source", (since,))
     }
     owned: dict[str, int] = dict(removed)
-    for service in services.values():
+    for service in (s for s in services.values() if not s.remnant):
         owned[service.source] = owned.get(service.source, 0) + 1
     return Recorded(
         namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
@@ -73,6 +75,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
                        r["revision"], r["target"], r["created"] < stale)
             for r in db.execute("select * from intents order by created")
         ),
+        restored_at=json.loads(meta(db, RESTORED) or "{}"),
         removed_lately=removed,
         held_services=owned,
         notes=notes,
@@ -87,17 +90,24 @@ def revision(db: sqlite3.Connection, ref: Ref, status: str) -> Revision | None:
     return to_revision(row) if row else None
 
 
+def resumes(
+    pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image: tuple[str, str]
+) -> bool:
+    """Whether a rollout of this would be the interrupted one, carried on. An image (id and digest) that is not known
+    yet may be the same."""
+    same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
+    return same_spec and pending.may_run(*image) and pending.base == (base or pending.id)
+
+
 def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
     namespace, service = intent["namespace"], intent["service"]
     match effect.kind:
         case "container":
             known = db.execute("select 1 from containers where id = ?", (effect.id,)).fetchone()
-            if known:
-                db.execute(
-                    "update containers set name = ?, projection = ? where id = ?",
-                    (effect.name, dump(effect.projection), effect.id),
-                )
+            if known:  # another name that it bears now was not given by us, and is drift
+                db.execute("update containers set projection = ? where id = ?", (dump(effect.projection), effect.id))
                 return
+            _put_remnant(db, intent, effect)
             base = db.execute("select base from revisions where id = ?", (intent["revision"],)).fetchone()
             put_container(
                 db,
@@ -109,6 +119,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "container-gone":
             db.execute("delete from containers where id = ?", (effect.id,))
         case "network":
+            if not db.execute("select 1 from namespaces where name = ?", (namespace,)).fetchone():
+                put_namespace(db, Namespace(Ref(namespace)), effect.source, intent["created"])
             db.execute("update namespaces set network = ? where name = ?", (effect.id, namespace))
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
@@ -116,6 +128,15 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition))
         case "volume-gone":
             db.execute("delete from volumes where name = ?", (effect.id,))
+
+
+def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
+    """The service was removed while the engine was about to make the container: it is recorded again, to be removed."""
+    ref = Ref(intent["namespace"], intent["service"])
+    if not db.execute("select 1 from services where namespace = ? and name = ?", ref).fetchone():
+        row = (*ref, effect.source, "", 1, "", "{}", "[]", intent["created"], intent["created"])
+        columns = "namespace, name, source, file, line, description, labels, depends_on, created, updated"
+        db.execute(f"insert into services ({columns}) values (?,?,?,?,?,?,?,?,?,?)", row)
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
@@ -132,27 +153,28 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)),
+            json.dumps(list(r.logs)), r.digest, dump(r.authored),
         ),
     )  # fmt: skip
 
 
 def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
     place = namespace.place
-    said = ("description", "labels", "protect", "share_with", "written")
+    said = ("description", "labels", "protect", "share_with", "written", "hosts")
     same = f"({', '.join(said)}) = ({', '.join(f'excluded.{column}' for column in said)})"
     columns = ("name", "source", "file", "line", "created", "updated", *said)
     taken = ", ".join(f"{column} = excluded.{column}" for column in ("source", "file", "line", *said))
     db.execute(
-        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
+        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
         f"updated = case when {same} then updated else excluded.updated end, {taken}",
         (
             namespace.ref.namespace, source, place.file, place.line, at, at, namespace.description,
             dump(namespace.labels), namespace.protect, json.dumps(namespace.share_with), dump(namespace.written),
+            json.dumps(namespace.hosts),
         ),
     )  # fmt: skip
 
@@ -166,14 +188,14 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated, protect = excluded.protect"
+        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts"
     )
     db.execute(
         "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
-        f"updated, protect) values (?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        f"updated, protect, hosts) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
         (
             *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
-            service.protect,
+            service.protect, json.dumps(service.hosts),
         ),
     )  # fmt: skip
 
@@ -183,6 +205,7 @@ def _namespace(row: sqlite3.Row) -> RecordedNamespace:
         Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
         json.loads(row["labels"]), row["created"], row["updated"], row["network"], protect=bool(row["protect"]),
         share_with=tuple(json.loads(row["share_with"])), written=json.loads(row["written"]),
+        hosts=tuple(json.loads(row["hosts"])),
     )  # fmt: skip
 
 
@@ -202,6 +225,7 @@ def _service(
         failed=revisions.get((ref, "failed")),
         pending=revisions.get((ref, "pending")),
         containers=tuple(containers),
+        hosts=tuple(json.loads(row["hosts"])),
         protect=bool(row["protect"]),
     )
 
@@ -224,8 +248,10 @@ def to_revision(row: sqlite3.Row) -> Revision:
         written=json.loads(row["written"]),
         shown=json.loads(row["shown"]),
         digests=json.loads(row["digests"]),
+        authored=json.loads(row["authored"]),
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
+        digest=row["digest"],
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
+from reconciler.errors import NotFound
 from reconciler.model import (
     Container,
     Dependency,
@@ -185,6 +186,20 @@ def test_a_failed_revision_leaves_the_old_replicas_and_is_held(world: World, ord
     assert world.apply(good) == ()
 
 
+def test_beside_a_failed_revision_the_good_replicas_are_mended(world: World) -> None:
+    good = world.service(replicas=2)
+    world.apply(good)
+    old = world.ids()
+    bad = world.service(exits=3, replicas=2, restart="no")
+    world.apply(bad)
+    world.harm["stop"](sorted(old)[0])
+    assert results(world.apply(bad)) == ["held t/a held"]
+    assert world.ids() == old and len(world.seen()) == 3
+    calls = list(getattr(world.calls, "calls", ()))
+    assert results(world.apply(bad)) == ["held t/a held"]
+    assert list(getattr(world.calls, "calls", ())) == calls
+
+
 def test_unhealthy_is_not_ready(world: World) -> None:
     check = Healthcheck(("CMD", "false"), interval=10**8, timeout=10**9, retries=1)
     good = world.service(healthcheck=replace(check, test=("CMD", "true")))
@@ -308,6 +323,19 @@ def test_a_missing_image_keeps_what_runs(world: World) -> None:
     assert "can't be pulled" in outcome.message and world.ids() == old and not outcome.condemns
 
 
+def test_a_log_stream_is_read_and_closed(world: World) -> None:
+    world.apply(world.service())
+    (seen,) = world.seen().values()
+    read = list(world.calls.logs(seen.id, follow=False, tail=None, since=None, timestamps=False))
+    assert all(source in ("stdout", "stderr") and isinstance(data, bytes) for source, data in read)
+    stream = world.calls.logs(seen.id, follow=True, tail=None, since=None, timestamps=False)
+    stream.close()
+    stream.close()
+    assert b"".join(data for _, data in stream).strip() == b""
+    with pytest.raises(NotFound):
+        world.calls.logs("0" * 64, follow=False, tail=None, since=None, timestamps=False)
+
+
 def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: World) -> None:
     job = world.service("job", exits=3, restart="no")
     after = world.service("after", depends_on=(Dependency(Ref("t", "job"), "completed"),))
@@ -316,6 +344,37 @@ def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: Worl
         "create t done", "create t/after blocked", "create t/job failed", "create t/other done",
     ]  # fmt: skip
     assert {c.ref.name for c in world.seen().values()} == {"job", "other"}
+
+
+def test_calls_that_find_it_done_or_impossible(world: World) -> None:
+    """What the engine in memory says must be what the real one says: a rollout is built on it."""
+    world.apply(world.service(replicas=2))
+    calls, (first, second) = world.calls, sorted(world.seen())
+    container, network = world.seen()[first].id, world.seen()[first].networks[0]
+    started = calls.inspect(container).started
+    calls.start(container)
+    assert calls.inspect(container).started == started
+    with pytest.raises(errors.EngineError, match="is not paused"):
+        calls.unpause(container)
+    with pytest.raises(errors.Rejected, match="already exists in network"):
+        calls.connect(network, container, ("a",))
+    with pytest.raises(errors.Rejected, match="same name"):
+        calls.rename(container, first)
+    with pytest.raises(errors.NameConflict):
+        calls.rename(container, second)
+    with pytest.raises(errors.EngineError, match="already exists"):
+        calls.create_network("lb.t", {"lb.source": world.name}, "10.99.0.0/24")
+    with pytest.raises(errors.EngineError, match="You cannot remove a running"):
+        calls.remove(container)
+    world.harm["pause"](container)
+    with pytest.raises(errors.EngineError, match="cannot start a paused container"):
+        calls.start(container)
+    calls.stop(container, 0)
+    calls.remove(container)
+    calls.remove(container)
+    calls.stop(container, 0)
+    with pytest.raises(errors.NotFound):
+        calls.start(container)
 
 
 def test_a_service_that_never_completes_is_named(world: World) -> None:

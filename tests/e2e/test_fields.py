@@ -167,7 +167,7 @@ def parse(text: str) -> float:
 def test_a_failed_dependency_blocks_only_its_dependents(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("bad", command="sh -c 'exit 4'", restart="no")
-    sandbox.service("needs", depends_on=["bad"])
+    sandbox.service("needs", depends_on={"bad": {"condition": "healthy"}})
     sandbox.service("free")
     result = sandbox.apply(code=1)
     assert "blocked: create t/needs: waits for t/bad" in result.out

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pty
+import re
+import select
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import BUSYBOX, LB, Sandbox
+from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 
 
@@ -20,7 +26,7 @@ def test_a_failed_deploy_as_it_is_described(sandbox: Sandbox) -> None:
     sandbox.apply("--set", "SECRET=hunter2")
     good = sandbox.one("a")
     sandbox.service("a", env={"A": "${SECRET}"}, memory=32, ports=["80"], volumes=["data:/data"], restart="no",
-                    command=["sh", "-c", "echo the last words; exit 3"])  # fmt: skip
+                    update={"min_ready": "2s"}, command=["sh", "-c", "echo the last words; exit 3"])  # fmt: skip
     sandbox.apply("--set", "SECRET=hunter2", code=1)
     text = sandbox.lb("describe", "t/a").out
     assert "hunter" not in text and "${SECRET}" in text
@@ -140,3 +146,125 @@ def test_a_volume_of_somebody_else_is_never_removed(sandbox: Sandbox, foreign: l
     sandbox.api.create_volume("lb.t.data")
     assert "not the one that lb made" in sandbox.lb("volume", "rm", "t/data", "--yes", code=77).err
     assert {"lbtest-theirs", "lb.t.data"} <= volumes(sandbox)
+
+
+# --- the doctor
+
+
+def wrong(sandbox: Sandbox, code: int = 0) -> dict[str, str]:
+    """What is not ok of what this test is about; the limits of the machine are its own."""
+    checks = sandbox.lb("doctor", "-o", "json", code=code).json["checks"]
+    return {c["name"]: c["message"] for c in checks if c["result"] != "ok" and c["name"] not in ("inotify", "limits")}
+
+
+def test_the_doctor_finds_what_was_left_over(sandbox: Sandbox, foreign: list[str]) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["data:/data"])
+    sandbox.apply()
+    before = sandbox.running()
+    assert wrong(sandbox) == {}
+    foreign += ["lbtest-copy", "lbtest-left"]
+    labels = sandbox.one("a")["Config"]["Labels"]
+    sandbox.api.create_container_from_config({"Image": BUSYBOX, "Labels": labels}, "lbtest-copy")
+    sandbox.api.create_volume("lbtest-left", labels={"lb.namespace": "t"})
+    sandbox.api.create_network("lbtest-net", labels={"lb.namespace": "gone", "lb.source": sandbox.name})
+    assert wrong(sandbox) == {
+        "containers": "not recorded, though they carry our labels: lbtest-copy",
+        "networks": "of no namespace that is recorded: lbtest-net",
+        "volumes": "not recorded, though they carry our labels: lbtest-left",
+    }
+    assert before.items() <= sandbox.running().items()
+
+
+def test_the_doctor_sees_a_run_that_was_cut_off(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", stop_signal="SIGTERM", stop_grace_period="30s",
+                    command=["sh", "-c", "trap '' TERM; while :; do sleep 1; done"])  # fmt: skip
+    sandbox.apply()
+    sandbox.service("a", env={"A": "b"}, update={"order": "start-first", "min_ready": "0s"})
+    apply = subprocess.Popen([LB, "apply", "--yes"], cwd=sandbox.source, env=sandbox.environ(),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert apply.stderr
+    while "stopping" not in apply.stderr.readline():
+        assert apply.poll() is None
+    eventually(lambda: not set(wrong(sandbox)))  # it is under way
+    apply.kill()
+    apply.wait()
+    assert wrong(sandbox) == {"steps": "a run was cut off in the middle: stop t/a"}
+    sandbox.api.kill(next(c["Id"] for c in sandbox.containers() if c["Name"] == "/t.a.1-1"))
+    sandbox.apply()
+    assert wrong(sandbox) == {}
+
+
+def test_the_doctor_without_an_engine(sandbox: Sandbox) -> None:
+    sandbox.env["DOCKER_HOST"] = f"unix://{sandbox.folder}/none.sock"
+    assert set(wrong(sandbox, code=1)) == {"socket", "engine"}
+    assert not sandbox.state.exists()
+
+
+def test_a_restored_backup_carries_on(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", volumes=["data:/data"])
+    sandbox.service("b")
+    sandbox.apply()
+    backup = str(sandbox.folder / "backup.db")
+    sandbox.lb("state", "backup", backup)
+    before = sandbox.running()
+    shutil.rmtree(sandbox.state)
+    sandbox.lb("state", "restore", backup, "--yes")
+    assert set(wrong(sandbox)) == {"restored"}
+    assert sandbox.apply().out == "no changes\n" and sandbox.running() == before
+    assert wrong(sandbox) == {}
+
+
+def test_a_terminal_is_drawn_anew_and_left_in_order(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a")
+    sandbox.apply()
+    ours, theirs = pty.openpty()
+    shown: list[str] = []
+
+    def text() -> str:
+        while select.select([ours], [], [], 0)[0]:
+            shown.append(os.read(ours, 65536).decode())
+        return "".join(shown)
+
+    watch = subprocess.Popen([LB, "status", "--watch"], stdin=theirs, stdout=theirs, stderr=theirs,
+                             env={**sandbox.environ(), "TERM": "xterm"}, start_new_session=True)  # fmt: skip
+    try:
+        eventually(lambda: "all services are in order" in text())
+        sandbox.api.stop(sandbox.one("a")["Id"], timeout=0)
+        eventually(lambda: "0 of 1 replicas are ready" in text())
+    finally:
+        watch.send_signal(signal.SIGINT)
+    assert watch.wait(timeout=20) == 130
+    found = text()
+    os.close(ours)
+    os.close(theirs)
+    assert "\x1b[1A" in found  # over what stood there
+    assert not re.search(r"\x1b\[[0-9;]*m", found)  # no colours
+    assert found.rindex("\x1b[?25h") > found.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_a_restore_beneath_a_running_daemon_makes_removals_wait(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    for name in "abc":
+        sandbox.service(name)
+    backup = str(sandbox.folder / "backup.db")
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: "all services are in order" in sandbox.lb("status").out and len(sandbox.running()) == 3)
+        eventually(lambda: sandbox.lb("state", "backup", backup, "--force").code == 0)
+        eventually(lambda: sandbox.lb("state", "restore", backup, "--yes", code=None).code == 0)  # it may hold the lock
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "restored" not in wrong(sandbox))  # all is as the source says: nothing waits any more
+        sandbox.remove("t.a.yaml")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: not sandbox.containers("a"))
+        eventually(lambda: sandbox.lb("state", "restore", backup, "--yes", code=None).code == 0)
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "1 removals wait: t/a" in daemon.log)
+        assert "restored" in wrong(sandbox) and len(sandbox.running()) == 2
+        (guard,) = sandbox.lb("plan", "-o", "json", code=77).json["guards"]
+        sandbox.apply("--confirm-deletes", guard["confirm"])
+        eventually(lambda: "restored" not in wrong(sandbox))
+        assert daemon.process.poll() is None

@@ -213,6 +213,27 @@ def test_the_counters_hold_throughout_a_rollout(sandbox: Sandbox) -> None:
     assert {found["spec"][0]["meta"]["revision"] for found in samples} == {0, 1}
 
 
+def test_a_service_that_is_being_removed_is_destroyed(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    deaf = ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"]  # it takes its whole grace period to stop
+    sandbox.service("a", command=deaf, stop_signal="SIGTERM", stop_grace_period="4s")
+    sandbox.apply()
+    sandbox.remove("t.a.yaml")
+    with served(sandbox) as api:
+        removing = threading.Thread(target=sandbox.apply)
+        removing.start()
+        found = eventually(lambda: next((s for s in services(api) if s["state"]["state"] == "destroyed"), None))
+        assert found["state"]["status"] == "is being removed"
+        assert (found["state"]["replicas"]["running"], found["state"]["replicas"]["provision"]) == (1, 1)
+        removing.join()
+        assert eventually(lambda: services(api) == [])
+
+
+def services(api: Served) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.json("/namespace/t/service")
+    return found
+
+
 # --- logs
 
 

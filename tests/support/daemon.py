@@ -27,8 +27,8 @@ class RunningDaemon:
         before = self.log.count("watches ")
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [LB, "daemon", "--listen", "127.0.0.1:0", *self._arguments],
-                cwd=self._sandbox.source, env=self._sandbox.environ(), stdout=log, stderr=log,
+                [LB, "daemon", "--listen", "127.0.0.1:0", *self._arguments], cwd=self._sandbox.source,
+                env=self._sandbox.environ(), stdout=log, stderr=log,
             )  # fmt: skip
         eventually(lambda: self.log.count("watches ") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.log

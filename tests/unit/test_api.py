@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from reconciler import views
 from reconciler.api import Limits, Server, Sources
@@ -254,8 +256,8 @@ def test_pipelined_requests_are_answered_in_turn(port: int) -> None:
 def test_what_is_known_is_not_sent_again(world: World, port: int) -> None:
     first = fetch(port, WEB)
     etag = first.headers["etag"]
-    for given in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
-        again = fetch(port, WEB, if_none_match=given)
+    for known in (etag, etag.removeprefix("W/"), f'"x", {etag}', "*"):
+        again = fetch(port, WEB, if_none_match=known)
         assert (again.code, again.body, again.headers["etag"]) == (304, b"", etag)
         assert again.headers["lb-observed"] == AT and "content-type" not in again.headers
     assert fetch(port, WEB, if_none_match='"x"').code == 200
@@ -478,3 +480,44 @@ def test_a_reader_never_sees_two_cycles_in_one_answer(world: World, port: int) -
         (state,) = {(s["state"]["observed"], s["state"]["state"]) for s in found}
         seen.add(state)
     assert len(seen) == 5
+
+
+SEGMENTS = st.sampled_from(
+    [
+        "namespace",
+        "shop",
+        "web",
+        "service",
+        "activity",
+        "logs",
+        "",
+        ".",
+        "..",
+        "%2e",
+        "%2F",
+        "%00",
+        "%",
+        "?",
+        "#",
+        ";",
+        "é",
+    ]
+) | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(segments=st.lists(SEGMENTS, max_size=8), method=st.sampled_from(["GET", "HEAD", "PUT"]))
+def test_whatever_is_asked_is_answered(port: int, segments: list[str], method: str) -> None:
+    """With JSON, or an empty log; and the server goes on."""
+    raw = Raw(port)
+    path = "/" + "/".join(segments)
+    raw.socket.sendall(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = raw.file.read().partition(b"\r\n\r\n")
+    raw.close()
+    code = int(head.split()[1])
+    assert code in (200, 400, 404, 405), (path, head)
+    is_log = b"text/plain" in head
+    assert is_log or b"content-type: application/json" in head.lower()
+    if body and not is_log:
+        found = json.loads(body)
+        assert code == 200 or found["code"] == code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.manifests import envfile
 
@@ -61,3 +63,28 @@ def test_what_is_refused_and_never_repeated(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         envfile.parse(text, {})
     assert str(caught.value) == message
+
+
+def test_what_goes_first_and_what_last() -> None:
+    """Variables go before what an earlier line set, defaults after it."""
+    text = "A=own\nB=own\nX=$A$B$C"
+    assert envfile.parse(text, {"A": "first"}, {"B": "last", "C": "last"})["X"] == "firstownlast"
+
+
+@given(st.text(alphabet="AB=:'\"$\\{}# \n\t-exporta1", max_size=60))
+def test_no_text_ends_it_otherwise(text: str) -> None:
+    try:
+        found = envfile.parse(text, {"A": "1"})
+    except ValueError as error:
+        assert str(error).startswith("line ")
+    else:
+        assert all(isinstance(value, str) for value in found.values())
+
+
+@given(st.dictionaries(st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,5}\Z"), st.text(alphabet="ab\"# $\\\n'", max_size=12)))
+def test_what_is_quoted_comes_back(values: dict[str, str]) -> None:
+    escaped = {
+        k: v.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("\n", "\\n")
+        for k, v in values.items()
+    }
+    assert envfile.parse("".join(f'{name}="{value}"\n' for name, value in escaped.items()), {}) == values

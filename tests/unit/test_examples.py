@@ -19,6 +19,9 @@ from tests.support.eventually import eventually
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
+# The desk is a source already.
+CODES["lb init shop"] = CODES["lb init infra --name shop"] = 64
+CODES["lb init shop --host-config host.yaml"] = 64
 
 
 def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:
@@ -57,6 +60,7 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     desk.apply()
     desk.remove("old.past.yaml")  # its volumes stay
     desk.apply()
+    desk.lb("state", "backup", "backup.db")
     words = shlex.split(line)[1:]
     if words[0] in ENDLESS and line not in CODES:
         threading.Thread(target=terminate, args=(signal.getsignal(signal.SIGTERM),), daemon=True).start()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler import fingerprint, plan
-from reconciler.model import Container, DeleteBudget, Network, Place, Plan, Port, Problem, RecordedService, Ref
+from reconciler.model import Container, DeleteBudget, Network, Place, Plan, Port, Problem, RecordedService, Ref, Service
 from tests.support.build import (
     MIB,
     World,
@@ -386,6 +387,14 @@ def test_what_does_not_match_is_never_adopted(containers: tuple[Container, ...])
     assert [g.kind for g in decided.guards] == ["conflict"]
 
 
+def test_an_adoption_that_was_cut_off_is_asked_for_again() -> None:
+    """Its revision was opened already, and no container was taken over yet."""
+    service = make_service(replicas=2)
+    begun = make_recorded(service, current=None, pending=make_revision(service, status="pending"), containers=())
+    decided = lost(stranger(1), stranger(2)).remembers(begun).answering(adopt=True).plan()
+    assert [(a.verb, str(a.ref)) for a in decided.actions] == [("adopt", "shop"), ("adopt", "shop/web")]
+
+
 def test_a_copy_of_a_container_of_ours_is_not_touched() -> None:
     copy = replace(make_container(make_row(make_service())), id="copy", name="copy")
     assert steady(make_service()).sees_also(copy).text() == "no changes"
@@ -480,6 +489,21 @@ def test_a_failed_revision_is_held() -> None:
     assert not world.plan().changes
 
 
+def test_while_a_revision_is_held_the_good_replicas_are_mended() -> None:
+    """As far as that needs no spec: a replica that is gone waits, and is named."""
+    old, bad = make_service(replicas=2), make_service(image=NEW_IMAGE, replicas=2)
+    revision = make_revision(bad, 1, status="failed", cause="it crashed")
+    world = steady(old).remembers(make_recorded(old, failed=revision)).wants(bad)
+    assert world.plan().actions[0].idle and not world.plan().changes
+    stopped = world.sees("web-1", state="exited", exit_code=1)
+    (action,) = stopped.plan().actions
+    assert (action.verb, action.idle, stopped.plan().changes) == ("held", False, True)
+    assert [str(c) for c in action.causes] == ["revision 1 failed: it crashed", "replica 1 was stopped (exit 1)"]
+    gone = world.misses("web-2").plan().actions[0]
+    assert gone.idle and str(gone.causes[-1]) == "replica 2 was removed"
+    assert stopped.misses("net-shop").plan().actions[-1].idle, "its network comes first"
+
+
 def test_a_failed_revision_stays_held_whatever_it_is_called() -> None:
     bad = make_service(image=NEW_IMAGE)
     world = failed(bad).wants(make_service(image=NEW_IMAGE, description="please"))
@@ -518,6 +542,29 @@ def test_going_back_forgets_an_interrupted_revision() -> None:
     old, new = make_service(), make_service(image=NEW_IMAGE)
     world = steady(old).remembers(make_recorded(old, pending=make_revision(new, 1, status="pending")))
     assert only_cause(world) == "record: revision 1 was not finished and is no longer wanted"
+
+
+def half_done(status: Any, *, then: Service, now: Service) -> World:
+    """Going back to `now` from an update in place that may have changed some of the replicas to `then`."""
+    revision = make_revision(then, 1, status=status, base="r0")
+    return steady(now).remembers(make_recorded(now, **{status: revision}))
+
+
+@pytest.mark.parametrize("status", ["pending", "failed"])
+def test_going_back_from_half_an_update_in_place_takes_it_back(status: str) -> None:
+    small, big = make_service(replicas=2, memory=32 * MIB), make_service(replicas=2, memory=64 * MIB)
+    (action,) = half_done(status, then=big, now=small).plan().actions
+    assert (action.verb, action.resizes, list(map(str, action.causes))) == (
+        "heal", True, [f"memory {64 * MIB} → {32 * MIB}"],
+    )  # fmt: skip
+    scaled = make_service(replicas=3, memory=32 * MIB)
+    (action,) = half_done(status, then=big, now=small).wants(scaled).plan().actions
+    assert (action.verb, action.resizes) == ("scale", True)
+
+
+def test_what_half_an_update_set_and_nothing_unsets_is_replaced() -> None:
+    text = only_cause(half_done("pending", then=make_service(memory=64 * MIB), now=make_service()))
+    assert text == f"replace: memory (can't be unset on a live container) {64 * MIB} → unset"
 
 
 def interrupted() -> tuple[World, RecordedService]:
@@ -579,3 +626,71 @@ def test_removals_under_way_count_against_the_budget_and_are_not_held_back() -> 
     (guard,) = more.guards
     assert guard.kind == "mass-delete" and guard.refs == (Ref("shop", "s2"),)
     assert "2 more in the last ten minutes" in guard.message
+
+
+NGINX, OLD, NEW = "docker.io/library/nginx:1", "sha256:" + "0" * 64, "sha256:" + "1" * 64
+
+
+def always_asked(digest: str, images: Mapping[str, str] | None = None, **given: Any) -> World:
+    """The registry names this digest; the current revision, made of sha256:old, has that of OLD."""
+    service = make_service(pull_policy="always", **given)
+    known = make_recorded(service, current=make_revision(service, digest=OLD))
+    observed = {NGINX: "sha256:old", "sha256:old": "sha256:old", f"docker.io/library/nginx@{OLD}": "sha256:old"}
+    world = steady(service).remembers(known)
+    seen = replace(world.observed, images={**observed, **(images or {})}, digests={NGINX: digest})
+    return replace(world, observed=seen)
+
+
+def test_the_registrys_digest_counts_where_it_was_asked() -> None:
+    assert always_asked(OLD).text() == "no changes"
+    assert always_asked(OLD, {NGINX: "sha256:other"}).text() == "no changes", "whatever the tag here names"
+    world = always_asked(NEW)
+    assert only_cause(world) == f"replace: image digest of {NGINX} is {NEW[:19]}, was {OLD[:19]}"
+    (action,) = world.plan().actions
+    assert (action.image_id, action.digest, action.moved) == ("", NEW, True)
+    assert always_asked(NEW, {f"docker.io/library/nginx@{NEW}": "sha256:old"}).text() == "no changes", "the same image"
+
+
+@pytest.mark.parametrize("also", [{"replicas": 2}, {"memory": 64 * MIB}, {"env": {"A": "b"}}])
+def test_a_digest_is_all_there_is_only_where_nothing_else_is_to_be_done(also: dict[str, Any]) -> None:
+    world = always_asked(NEW)
+    assert [a.moved for a in world.plan().actions] == [True]
+    assert [a.moved for a in world.sees("web-1", state="exited").plan().actions] == [False]
+    assert [a.moved for a in world.wants(make_service(pull_policy="always", **also)).plan().actions] == [False]
+
+
+def test_a_digest_that_failed_is_held_and_another_is_tried() -> None:
+    for asked, verb in ((NEW, "held"), ("sha256:" + "2" * 64, "replace")):
+        world = always_asked(asked)
+        service = world.desired.services[WEB]
+        failed = make_revision(service, 1, status="failed", image_id="sha256:new", digest=NEW)
+        known = replace(world.recorded.services[WEB], failed=failed)
+        (action,) = world.remembers(known).plan().actions
+        assert action.verb == verb
+
+
+def test_what_is_gone_from_the_engine_is_made_again_of_the_same_image() -> None:
+    service = make_service()
+    world = steady(service).remembers(make_recorded(service, current=make_revision(service, digest=OLD)))
+    here = world.sees("web-1", state="exited").has_images(nginx="sha256:new")
+    (action,) = here.plan().actions
+    assert (action.verb, action.image_id, action.digest, action.base) == ("heal", "", OLD, "r0")
+    kept = replace(here, observed=replace(here.observed, images={**here.observed.images, "x": "sha256:old"}))
+    (action,) = kept.plan().actions
+    assert (action.image_id, action.digest) == ("sha256:old", OLD)
+
+
+def test_a_rollout_that_is_carried_on_keeps_its_image() -> None:
+    old, new = make_service(), make_service(image=NEW_IMAGE)
+    pending = make_revision(new, 1, status="pending", digest=NEW, image_id="sha256:new")
+    world = steady(old).wants(new).remembers(make_recorded(old, pending=pending))
+    (action,) = world.plan().actions
+    assert (action.base, action.image_id, action.digest) == ("r1", "", NEW)
+
+
+def test_a_reference_by_tag_and_digest_is_known_by_its_digest() -> None:
+    service = make_service(image=f"{NGINX}@{OLD}")
+    world = empty(service)
+    seen = replace(world.observed, images={f"docker.io/library/nginx@{OLD}": "sha256:old", NGINX: "sha256:new"})
+    action = replace(world, observed=seen).plan().actions[-1]
+    assert (action.image_id, action.digest) == ("sha256:old", OLD)

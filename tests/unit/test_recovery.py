@@ -8,7 +8,16 @@ from typing import Any
 from reconciler.model import Network, OpenIntent, Ref, Volume
 from reconciler.recovery import recover
 from reconciler.runtime import Effect
-from tests.support.build import World, make_container, make_recorded, make_revision, make_row, make_service, steady
+from tests.support.build import (
+    World,
+    empty,
+    make_container,
+    make_recorded,
+    make_revision,
+    make_row,
+    make_service,
+    steady,
+)
 
 WEB = Ref("shop", "web")
 
@@ -17,6 +26,10 @@ def opened(world: World, **given: Any) -> World:
     values = {"nonce": "n1", "step": "create", "ref": WEB, "number": 2, "attempt": 2, "revision": "r1", "target": ""}
     intent = OpenIntent(**{**values, **given})
     return replace(world, recorded=replace(world.recorded, intents=(intent,)))
+
+
+def settled(world: World) -> World:
+    return replace(world, recorded=recover(world.recorded, world.observed).recorded)
 
 
 def marked(nonce: str = "n1") -> Any:
@@ -61,6 +74,21 @@ def test_another_nonce_is_not_ours() -> None:
     assert found.settled == ()
 
 
+def test_of_several_that_carry_the_nonce_the_one_with_the_name_is_ours() -> None:
+    copies = [replace(marked(), id=name, name=name) for name in ("copy-1", "copy-2")]
+    world = opened(steady(make_service()), revision="r0").sees_also(copies[0], marked(), copies[1])
+    found = recover(world.recorded, world.observed).recorded.services[WEB].containers
+    assert [row.id for row in found] == ["web-1", "made"]
+    unsure = opened(steady(make_service()), revision="r0").sees_also(*copies)
+    assert recover(unsure.recorded, unsure.observed).settled == ()
+
+
+def test_a_renamed_one_is_still_ours() -> None:
+    world = opened(steady(make_service()), revision="r0").sees_also(replace(marked(), name="by-hand"))
+    found = recover(world.recorded, world.observed).recorded.services[WEB].containers
+    assert [(row.id, row.name) for row in found] == [("web-1", "shop.web.1-1"), ("made", "shop.web.2-2")]
+
+
 def test_a_create_whose_answer_was_lost_may_still_come_for_a_while() -> None:
     world = opened(steady(make_service()), revision="r0")
     waiting = recover(world.recorded, world.observed)
@@ -100,7 +128,40 @@ def test_a_removal_that_went_through_is_recorded() -> None:
     world = opened(steady(make_service()), step="remove", target="web-1").misses("web-1")
     found = recover(world.recorded, world.observed)
     assert found.recorded.services[WEB].containers == ()
-    assert found.settled[0][1] == Effect("container-gone", "web-1")
+    assert found.gone == ("web-1",) and found.writes
+
+
+def test_what_is_gone_is_forgotten_unless_it_is_under_way() -> None:
+    world = steady(make_service(replicas=2)).misses("web-2")
+    assert recover(world.recorded, world.observed).gone == ("web-2",)
+    assert not recover(world.recorded, world.observed, {WEB}).writes
+
+
+def test_what_comes_late_for_a_removed_service_is_recorded_to_be_removed() -> None:
+    late = replace(marked(), labels={**marked().labels, "lb.source": "test"})
+    world = opened(steady(), revision="r0").sees_also(late)
+    service = recover(world.recorded, world.observed).recorded.services[WEB]
+    assert service.remnant and service.source == "test" and [c.id for c in service.containers] == ["made"]
+    assert [(a.verb, str(a.ref)) for a in settled(world).plan().actions] == [("remove", "shop/web")]
+    back = settled(world.wants(make_service()))
+    assert [(a.verb, len(a.replicas)) for a in back.plan().actions] == [("create", 1)]
+
+
+def test_what_comes_late_for_a_removed_namespace_is_recorded_to_be_removed() -> None:
+    world = opened(empty(namespaces=()), step="network", ref=Ref("shop"), attempt=0)
+    network = Network("made", "lb.shop", {"lb.intent": "n1", "lb.source": "test"})
+    world = settled(replace(world, observed=replace(world.observed, networks=(network,))))
+    (action,) = world.plan().actions
+    assert (action.verb, action.ref, action.network) == ("remove", Ref("shop"), "made")
+    assert str(action.causes[0]) == "finished by the engine after it had been removed"
+
+
+def test_a_remnant_counts_against_no_budget() -> None:
+    refs = [Ref("shop", name) for name in "abcd"]
+    world = steady(*(make_service(name) for name in "xyz"))
+    for ref in refs:
+        world = world.remembers(replace(make_recorded(make_service(ref.name)), current=None, containers=()))
+    assert [str(a.ref) for a in world.plan().actions] == list(map(str, refs)) and not world.plan().guards
 
 
 def test_a_removal_that_did_not_is_left_to_the_plan() -> None:

@@ -10,7 +10,15 @@ import pytest
 
 from reconciler import rollout
 from reconciler.model import Action, Links, Mount, Port, Replica, Service, Update
-from tests.support.build import MIB, make_action, make_replica, make_row, make_service
+from tests.support.build import (
+    MIB,
+    make_action,
+    make_recorded,
+    make_replica,
+    make_revision,
+    make_row,
+    make_service,
+)
 
 PAIR = make_service(replicas=2)
 NEW = make_service(replicas=2, image="docker.io/library/nginx:2")
@@ -141,6 +149,32 @@ def test_a_rollout_that_was_cut_off_goes_on_where_it_stopped(state: str, first: 
     )
 
 
+def test_what_a_cut_off_rollout_made_is_mended_before_it_must_pass_the_gate() -> None:
+    """It was pinned when its trial failed for want of an answer, say, and then changed by hand."""
+    new = make_replica(
+        make_row(NEW, 1, 3, "r1"), state="exited", projection={**UNCHANGED, "restart": "no"}, networks=()
+    )
+    check(
+        make_action("replace", make_service(update=Update(order="stop-first")), *live(PAIR, 1), new, base="r1"),
+        """
+        stop 1 web-1; update 1 web-1-3; connect 1 web-1-3 shop; start 1 web-1-3; await 1 web-1-3
+        finally remove 1 web-1
+        """,
+    )
+
+
+def test_a_pin_is_undone_where_the_author_went_back() -> None:
+    old = make_service(restart="always")
+    pinned = make_replica(make_row(old), state="exited", projection={**UNCHANGED, "restart": "no"})
+    check(
+        make_action("heal", old, pinned, make_replica(make_row(NEW, 1, 3, "r1"))),
+        """
+        update 1 web-1; start 1 web-1; await 1 web-1; stop 1 web-1-3
+        finally remove 1 web-1-3
+        """,
+    )
+
+
 def test_an_old_replica_that_the_cut_off_rollout_stopped_can_still_be_revived() -> None:
     old = make_replica(make_row(PAIR), state="exited")
     new = make_replica(make_row(NEW, 1, 3, "r1"))
@@ -176,8 +210,9 @@ def test_restart_always_is_pinned_before_the_stop() -> None:
 
 def test_a_pin_that_a_cut_off_rollout_left_is_undone_too() -> None:
     service = make_service(restart="always")
-    old = make_replica(make_row(service), state="exited", restart_policy="no")
-    assert undo(make_action("replace", service, old, base=""))[0].startswith("pin 1 web-1 always; start 1 web-1")
+    for state in ("exited", "running"):
+        old = make_replica(make_row(service), state=state, restart_policy="no")
+        assert undo(make_action("replace", service, old, base=""))[0].startswith("pin 1 web-1 always; start 1 web-1")
 
 
 def test_scaling_down_takes_the_highest_first() -> None:
@@ -333,6 +368,50 @@ def test_what_another_revision_left_is_removed() -> None:
         finally remove 1 web-1-3
         """,
     )
+
+
+def tended(*replicas: Replica, **update: Any) -> Action:
+    """Revision r1 failed, r0 is the good one."""
+    new = make_service(replicas=2, image="docker.io/library/nginx:2", update=Update(**update))
+    recorded = make_recorded(PAIR, failed=make_revision(new, 1, status="failed"))
+    return make_action("held", new, *replicas, recorded=recorded)
+
+
+def tried(number: int, attempt: int, state: str, policy: str = "no") -> Replica:
+    return make_replica(make_row(NEW, number, attempt, "r1"), state=state, restart_policy=policy)
+
+
+def test_beside_a_failed_revision_good_replicas_are_mended_without_a_spec() -> None:
+    changed = make_replica(
+        make_row(PAIR, 1), state="exited", exit_code=1, name="x", projection={**UNCHANGED, "restart": "no", "memory": 9}
+    )
+    check(
+        tended(changed, make_replica(make_row(PAIR, 2), state="paused"), tried(1, 3, "exited")),
+        "rename 1 web-1 shop.web.1-1; pin 1 web-1 unless-stopped; start 1 web-1 | unpause 2 web-2",
+    )
+    check(tended(make_replica(make_row(PAIR), state="dead")), "")
+
+
+def test_of_what_a_failed_revision_left_one_is_kept_and_does_not_run() -> None:
+    check(
+        tended(tried(1, 3, "created"), tried(1, 4, "exited"), tried(2, 5, "created")),
+        """
+        finally remove 2 web-2-5
+        finally remove 1 web-1-3
+        """,
+    )
+    check(
+        tended(tried(1, 3, "running", "always")),
+        """
+        finally pin 1 web-1-3 no
+        finally stop 1 web-1-3
+        """,
+    )
+
+
+def test_where_nothing_is_rolled_back_what_was_finished_serves_on() -> None:
+    old = make_replica(make_row(PAIR, 1), state="exited", exit_code=1)
+    check(tended(old, make_replica(make_row(PAIR, 2)), tried(1, 3, "running"), on_failure="stop"), "")
 
 
 def test_a_service_is_needed() -> None:

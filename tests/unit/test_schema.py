@@ -78,7 +78,7 @@ def test_a_valid_document_has_no_complaints() -> None:
 def test_an_unknown_key_is_told_with_those_that_may_stand_there() -> None:
     (found,) = schema.validate("manifest", {**SERVICE, "meta": {"name": "a", "id": 1}})
     assert (found.path, found.unknown) == (("meta",), "id")
-    assert found.known == ("name", "namespace", "description", "labels", "protect")
+    assert found.known == ("name", "namespace", "description", "labels", "protect", "hosts")
 
 
 @pytest.mark.parametrize(

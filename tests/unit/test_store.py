@@ -75,8 +75,9 @@ def service(ref: Ref = WEB, **spec: Any) -> Service:
 
 
 def open_revision(
-    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None, image_id: str = "sha256:1"
-) -> Revision:
+    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None,
+    image_id: str = "sha256:1", digest: str = "",
+) -> Revision:  # fmt: skip
     return store.open_revision(
         wanted,
         source="src",
@@ -85,6 +86,7 @@ def open_revision(
         parent=parent,
         base=base,
         image_id=image_id,
+        digest=digest,
     )
 
 
@@ -185,6 +187,34 @@ def test_a_state_of_the_first_version_opens(tmp_path: Path) -> None:
         assert not store.recorded().services
 
 
+def test_what_is_recorded_without_hosts_is_for_all(tmp_path: Path) -> None:
+    """A row of a version that knew neither hosts nor templates."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.executescript(MIGRATIONS[0] + MIGRATIONS[1])
+        db.execute("insert into meta values ('state_id', 'mine')")
+        db.execute("insert into namespaces values ('shop', 's', 'f', 1, '', '{}', 'c', 'u', '')")
+        db.execute("insert into services values ('shop', 'web', 's', 'f', 1, '', '{}', '[]', 'c', 'u')")
+        db.execute("pragma user_version = 2")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        recorded = store.recorded()
+        assert recorded.namespaces["shop"].hosts == () and recorded.services[WEB].hosts == ()
+
+
+def test_hosts_and_what_the_author_wrote_come_back(store: Store) -> None:
+    wanted = replace(service(), hosts=("nas1", "edge-*"), authored={"template": "web", "memory": None})
+    promoted(store, wanted)
+    store.record_namespace(replace(SHOP, hosts=("nas1",)), "src")
+    recorded = store.recorded()
+    known = recorded.services[WEB]
+    assert known.hosts == wanted.hosts and recorded.namespaces["shop"].hosts == ("nas1",)
+    assert known.current and known.current.authored == wanted.authored and known.current.written == wanted.written
+    plain = replace(service(), description="Other")
+    store.record_service(plain, "src", fingerprint.digests(plain, known.current.id))
+    known = store.recorded().services[WEB]
+    assert known.hosts == () and known.current and known.current.authored == {}
+
+
 def test_what_is_recorded_survives_every_migration(tmp_path: Path) -> None:
     """Of a state of two versions back: what its tables did not know has its default."""
     with closing(sqlite3.connect(tmp_path / "state.db")) as db:
@@ -256,12 +286,37 @@ def test_a_container_is_recorded_changed_and_gone(store: Store) -> None:
     intent = store.begin("update", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container", "c1", "renamed", projection={"memory": 2}))
     assert store.recorded().services[WEB].containers == (
-        replace(expected, name="renamed", projection={"memory": 2}),
-    )  # number and attempt are those it was made with
+        replace(expected, projection={"memory": 2}),
+    )  # name, number and attempt are those it was made with
 
     intent = store.begin("remove", WEB, "c1", 1, revision.id)
     store.end(intent.nonce, Effect("container-gone", "c1"))
     assert store.recorded().services[WEB].containers == ()
+
+
+def test_what_comes_late_is_recorded_though_its_object_was_removed(store: Store) -> None:
+    store.record_namespace(Namespace(Ref("shop")), "mine")
+    revision = promoted(store, service())
+    intents = [store.begin("network", Ref("shop"), "", 0, ""), store.begin("create", WEB, "", 1, revision.id)]
+    store.forget_service(WEB, "mine")
+    store.forget_namespace("shop")
+    store.end(intents[0].nonce, Effect("network", "n1", source="mine"))
+    store.end(intents[1].nonce, Effect("container", "c1", "shop.web.1-1", 1, 1, source="mine"))
+    recorded = store.recorded()
+    assert (recorded.namespaces["shop"].network, recorded.namespaces["shop"].source) == ("n1", "mine")
+    found = recorded.services[WEB]
+    assert (found.remnant, found.source, [c.id for c in found.containers]) == (True, "mine", ["c1"])
+    assert (recorded.removed_lately, recorded.held_services) == ({"mine": 1}, {"mine": 1})
+    store.forget_service(WEB, "mine")
+    assert (store.recorded().services, store.recorded().removed_lately) == ({}, {"mine": 1})
+
+
+def test_containers_that_are_gone_are_forgotten(store: Store) -> None:
+    revision = promoted(store, service())
+    for name, number in (("c1", 1), ("c2", 2)):
+        container(store, revision, name, number)
+    store.forget_containers(["c1", "unknown"])
+    assert [c.id for c in store.recorded().services[WEB].containers] == ["c2"]
 
 
 def test_an_intent_ends_once(store: Store) -> None:
@@ -397,8 +452,35 @@ def test_a_failure_is_remembered_beside_the_current_revision(store: Store, clock
 
 def test_the_image_is_known_later(store: Store) -> None:
     revision = open_revision(store, service(), image_id="")
-    store.set_image(revision.id, "sha256:9")
-    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9")
+    store.set_image(revision.id, "sha256:9", "sha256:d")
+    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9", digest="sha256:d")
+
+
+def test_an_interrupted_rollout_of_another_digest_is_another(store: Store) -> None:
+    first = open_revision(store, service(), image_id="", digest="sha256:a")
+    store.set_image(first.id, "sha256:1", "sha256:a")
+    assert open_revision(store, service(), image_id="", digest="sha256:a").id == first.id
+    assert open_revision(store, service(), image_id="sha256:1", digest="sha256:b").id == first.id, "the very image"
+    other = open_revision(store, service(), image_id="", digest="sha256:b")
+    assert other.id != first.id and other.digest == "sha256:b"
+
+
+def test_a_state_without_digests_becomes_one_with(tmp_path: Path) -> None:
+    before = next(n for n, script in enumerate(MIGRATIONS) if "column digest" in script)
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        for script in MIGRATIONS[:before]:
+            db.executescript(script)
+        names = [row[1] for row in db.execute("pragma table_info(revisions)")]
+        texts = {"namespace": "shop", "service": "web", "status": "current", "image_id": "sha256:1", "logs": "[]"}
+        values = [texts.get(name, "{}" if name in ("written", "shown", "digests") else "") for name in names]
+        values = [0 if name in ("number", "replicas", "memory") else v for name, v in zip(names, values, strict=True)]
+        db.execute(f"insert into revisions values ({','.join('?' * len(values))})", values)
+        db.execute("insert into services values ('shop','web','src','f',1,'','{}','[]','','')")
+        db.execute(f"pragma user_version = {before}")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        current = store.recorded().services[WEB].current
+    assert current and (current.image_id, current.digest) == ("sha256:1", "")
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:

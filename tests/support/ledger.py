@@ -1,0 +1,35 @@
+"""What came of every fault at every step, counted, as a table for docs/."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+_HEAD = """# The fault matrix
+
+Written by `make chaos`; every row is a kind of point in an apply, a fault that was made to happen there, what came of
+it, and how often that was tried. After the fault come cycles without faults. An oracle then reads the engine and the
+state's file raw: what is wanted runs, once, as it is written; nothing leaked, no intent is open but those that may
+still be carried out; what the change did not mention kept its ids and start times; copies that carry every label of
+ours are as they were. A combination that ends otherwise, or whose point is not reached, fails the run.
+"""
+
+
+@dataclass
+class Ledger:
+    rows: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
+
+    def count(self, place: str, step: str, fault: str, outcome: str) -> None:
+        self.rows[place, step, fault, outcome] += 1
+
+    def markdown(self) -> str:
+        parts = [_HEAD]
+        for place in sorted({row[0] for row in self.rows}):
+            mine = {row: n for row, n in self.rows.items() if row[0] == place}
+            parts.append(f"## {place}: {sum(mine.values())} combinations\n")
+            parts.append("| step | fault | outcome | count |\n|---|---|---|---|")
+            parts += [
+                f"| {step} | {fault} | {outcome} | {n} |" for (_, step, fault, outcome), n in sorted(mine.items())
+            ]
+            parts.append("")
+        return "\n".join(parts)

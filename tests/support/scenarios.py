@@ -1,0 +1,194 @@
+"""Twelve changes of a source on the engine in memory, each beside services that it does not mention, and decoys."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, cast
+
+from reconciler import clock, marker, reconcile
+from reconciler.apply import Tools
+from reconciler.model import DeleteBudget, Dependency, Desired, Mount, Namespace, Plan, Port, Ref, Service, Spec, Update
+from reconciler.plan import Answers
+from reconciler.runtime import MARKER
+from reconciler.runtimes.engine import Engine
+from reconciler.store import Store
+from tests.support.faults import Hook, WatchedCalls, WatchedStore
+from tests.support.memory import Memory
+from tests.support.oracle import Before
+
+IMAGE = "docker.io/library/app:1"
+MIB = 1024 * 1024
+RUNS = ("sleep", "1000")
+
+
+def service(name: str, namespace: str = "t", **spec: Any) -> Service:
+    needs = tuple(Dependency(Ref(namespace, other), "healthy") for other in spec.pop("after", ()))
+    update = Update(min_ready=0, **spec.pop("update", {}))
+    values = {"image": IMAGE, "command": RUNS, "update": update, "depends_on": needs, **spec}
+    return Service(Ref(namespace, name), Spec(**values), shown={"image": IMAGE})
+
+
+def source(*services: Service, namespaces: tuple[str, ...] = ("t",)) -> Desired:
+    found = {s.ref: s for s in services}
+    spaces = {name: Namespace(Ref(name)) for name in namespaces}
+    refs = frozenset([*found, *(space.ref for space in spaces.values())])
+    return Desired("test", "/", spaces, found, mentioned=refs, budget=DeleteBudget(count=10))
+
+
+STILL = (service("still", replicas=2), service("calm"), service("even"))
+
+
+def with_still(*services: Service, namespaces: tuple[str, ...] = ("t",)) -> Desired:
+    return source(*STILL, *services, namespaces=namespaces)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`before` is applied without faults, then `wanted` with one. `good` is what is to be live in the end where that
+    is not what was wanted; `floor` how many replicas of the service `a` serve at any moment."""
+
+    name: str
+    before: Desired
+    wanted: Desired
+    answers: Answers = field(default_factory=Answers)
+    good: Desired | None = None
+    floor: int = 0
+    lost: bool = False  # the state was lost in between
+    reversible: bool = True
+    removes: bool = False  # then the way back is blocked by copies of what was removed, which is right
+
+
+_NEW = (("A", "b"),)
+_BOTH = with_still(service("a", replicas=2, restart="always"))
+_PORT = Port(80, "tcp", 8080, "127.0.0.1")
+_DATA = Mount("/data", "volume", "data")
+
+SCENARIOS = [
+    Scenario("create", with_still(), with_still(service("a", replicas=2))),
+    Scenario("scale up", with_still(service("a")), with_still(service("a", replicas=3)), floor=1),
+    Scenario("scale down", with_still(service("a", replicas=3)), with_still(service("a")), floor=1),
+    Scenario("replace start-first", _BOTH, with_still(service("a", replicas=2, restart="always", env=_NEW)), floor=2),
+    Scenario(
+        "replace stop-first",
+        with_still(service("a", ports=(_PORT,))),
+        with_still(service("a", ports=(_PORT,), env=_NEW)),
+    ),
+    Scenario(
+        "update in place",
+        with_still(service("a", replicas=2, memory=32 * MIB)),
+        with_still(service("a", replicas=2, memory=48 * MIB)),
+        floor=2,
+    ),
+    Scenario(
+        "two namespaces",
+        with_still(),
+        with_still(service("a", "u"), service("b", "v"), namespaces=("t", "u", "v")),
+    ),
+    Scenario(
+        "volume",
+        with_still(),
+        with_still(
+            service("a", mounts=(_DATA,)), service("b", mounts=(_DATA, Mount("/own", "volume", "own")), after=("a",))
+        ),
+    ),
+    Scenario(
+        "dependencies",
+        with_still(),
+        with_still(service("a"), service("b", after=("a",)), service("c", after=("b",))),
+    ),
+    Scenario(
+        "removal",
+        with_still(service("a", replicas=2, mounts=(_DATA,)), service("b", "u"), namespaces=("t", "u")),
+        with_still(),
+        removes=True,
+    ),
+    Scenario(
+        "failed revision",
+        _BOTH,
+        with_still(service("a", replicas=2, command=("exit", "3", "2"), update={"parallelism": 1})),
+        good=_BOTH,
+        floor=2,
+    ),
+    Scenario(
+        "adoption",
+        with_still(service("a", replicas=2, mounts=(_DATA,))),
+        with_still(service("a", replicas=2, mounts=(_DATA,))),
+        answers=Answers(adopt=True),
+        lost=True,
+        reversible=False,
+    ),
+]
+
+
+@dataclass
+class World:
+    """An engine and a state folder; each `cycle` is one process."""
+
+    engine: Memory
+    state: Path
+    answers: Answers = field(default_factory=Answers)
+
+    def cycle(self, desired: Desired, hook: Hook | None = None) -> reconcile.Cycle:
+        hook = hook or Hook(self.engine)
+        store = Store.open(self.state)
+        try:
+            watched = cast(Store, WatchedStore(store, hook))
+            runtime = Engine(WatchedCalls(hook), str(self.state), clock.now)
+            tools = Tools(runtime, watched, lambda: None, lambda progress: None, Event())
+            marker.check(runtime, watched, adopt=self.answers.adopt)
+            cycle = reconcile.carry_out(desired, self.answers, tools)
+            marker.release(runtime, watched)
+            return cycle
+        finally:
+            store.close()
+
+    def plan(self, desired: Desired) -> Plan:
+        store = Store.open(self.state)
+        try:
+            return reconcile.preview(desired, store, Engine(self.engine, str(self.state), clock.now), self.answers)
+        finally:
+            store.close()
+
+
+@dataclass
+class Stage:
+    """A scenario up to the change: cloned for each run of it."""
+
+    scenario: Scenario
+    world: World
+    decoys: frozenset[str]
+    still: frozenset[str]
+    old: frozenset[str]  # the replicas that the change is about
+    before: Before = field(default_factory=Before)
+
+    def clone(self, folder: Path) -> World:
+        state = Path(tempfile.mkdtemp(dir=folder))
+        shutil.copytree(self.world.state, state, dirs_exist_ok=True)
+        return World(self.world.engine.clone(), state, self.scenario.answers)
+
+
+def stage(scenario: Scenario, folder: Path, *, back: bool = False) -> Stage:
+    world = World(Memory(), Path(tempfile.mkdtemp(dir=folder)))
+    world.cycle(scenario.before)
+    engine = world.engine
+    live = engine.raw()
+    still = frozenset(
+        key for key, row in live.items() if row["Config"]["Labels"]["lb.service"] in {"still", "calm", "even"}
+    )
+    decoys = set()
+    for i, (key, row) in enumerate(live.items()):
+        if scenario.lost or (back and scenario.removes and key not in still):
+            continue
+        decoys.add(engine.plant(key, f"decoy-{i}{row['Name'].replace('/', '-')}"))
+        decoys.add(engine.plant(key, key[:12]))  # a name that is the beginning of an id
+    if scenario.lost:
+        engine.remove_volume(MARKER)
+        shutil.rmtree(world.state)
+        world.state.mkdir()
+    found = Stage(scenario, world, frozenset(decoys), still, frozenset(live) - still)
+    found.before = Before.of(engine, found.still, found.decoys)
+    return found
