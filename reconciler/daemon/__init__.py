@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from .. import apply, fingerprint, marker, plan, reconcile
 from ..backoff import Backoff
-from ..errors import EngineUnreachable, LbError, LockedError, SourceError, StateError
+from ..errors import EngineUnreachable, InterruptedByUser, LbError, LockedError, SourceError, StateError
 from ..lock import Lock
 from ..model import Action, Desired, EngineInfo, Observed, Plan, Recorded, Ref
 from ..runtime import Progress, Runtime
@@ -304,6 +304,8 @@ class Daemon:
             unasked: tuple[str, ...] = ()
             try:
                 unasked = reconcile.refresh(desired, runtime, self._report, self._stop)
+            except InterruptedByUser:
+                return  # the daemon ends
             except LbError as error:
                 unasked = (error.message,)
             if unasked:

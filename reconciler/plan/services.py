@@ -68,7 +68,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     service, ref = look.service, look.service.ref
     known = look.recorded.services.get(ref)
     replicas = replicas_of(known, look.observed) if known else ()
-    image_id, digest = _image(service, look.observed)
+    image_id, digest = _image(service, known, look.observed)
     base = Action(
         "create",
         ref,
@@ -145,13 +145,14 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     return linked
 
 
-def _image(service: Service, observed: Observed) -> tuple[str, str]:
+def _image(service: Service, known: RecordedService | None, observed: Observed) -> tuple[str, str]:
     """The id and the digest of what the reference stands for, "" where they are not known. Where it is always asked
-    for, the registry's word counts, not what the tag here says."""
+    for, the registry's word counts, not what the tag here says; what runs, runs on while there is none."""
     image = service.spec.image
-    asked = observed.digests.get(image, "") if service.spec.pull_policy == "always" else ""
-    if asked:
-        return observed.images.get(by_digest(image, asked), ""), asked
+    if service.spec.pull_policy == "always":
+        asked = observed.digests.get(image, "")
+        if asked or (known and known.current):
+            return observed.images.get(by_digest(image, asked), "") if asked else "", asked
     exact = image.partition("@")[2]  # of `redis:7@sha256:…`, what the engine goes by
     found = observed.images.get(by_digest(image, exact) if exact else image, "")
     prefix = f"{repository(image)}@"

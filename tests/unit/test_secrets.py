@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import secrets
+from reconciler import secrets, snapshots
 from reconciler.errors import SourceError, StateError
 
 
@@ -75,14 +75,11 @@ def test_what_is_no_secret(tmp_path: Path, key: Path) -> None:
 
 
 def test_copies_go_when_nobody_uses_them(tmp_path: Path, key: Path) -> None:
-    files = tmp_path / "files"
+    files = tmp_path / snapshots.FOLDER
     digests = []
     for value in ("one", "two", "three"):
         key.write_text(value)
         digests.append(secrets.digest("shop", "key", key)[0])
         secrets.keep(files, "shop", {digests[-1]: str(key)})
-    (files / "ab12").mkdir()
-    secrets.prune(files, [f"/host_mnt{files}/secret-{digests[0]}/content", f"/secret-{digests[1]}"])
+    snapshots.prune(tmp_path, [f"/host_mnt{files}/secret-{digests[0]}/content", f"/secret-{digests[1]}"])
     assert sorted(kept(files)) == sorted(f"secret-{digest}" for digest in digests[:2])
-    assert (files / "ab12").exists()
-    secrets.prune(tmp_path / "nowhere", [])
