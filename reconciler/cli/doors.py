@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from types import FrameType
@@ -28,7 +29,8 @@ def engine(state: Path, host: Host | None = None) -> Runtime:
     from ..runtimes.client import connect
     from ..runtimes.engine import Engine
 
-    return Engine(connect(), str(state / FOLDER), clock.now, host, host.pool if host else None)
+    warden = replace(host, endpoint=endpoint()) if host else None  # it knows the engine's socket, wherever it is
+    return Engine(connect(), str(state / FOLDER), clock.now, warden, host.pool if host else None)
 
 
 def endpoint() -> str:

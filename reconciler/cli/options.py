@@ -58,7 +58,8 @@ def this_host() -> Host:
     """What host.yaml says; read once a command. Raises HostError."""
     meta = click.get_current_context().meta
     if not isinstance(meta.get(_HOST), Host):
-        meta[_HOST] = hosts.read(meta.get(_HOST))
+        named = os.environ.get("LB_HOST_CONFIG")  # for a command without the option
+        meta[_HOST] = hosts.read(meta.get(_HOST) or (Path(named) if named else None))
     found: Host = meta[_HOST]
     return found
 

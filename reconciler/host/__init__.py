@@ -58,7 +58,13 @@ def read(file: Path | None) -> Host:
 
 
 def judge(desired: Desired, host: Host, *, with_secrets: bool = True) -> Desired:
-    """`with_secrets` False leaves secrets unlooked at, for a check where they need not be."""
+    """`with_secrets` False leaves secrets unlooked at, for a check where they need not be. Raises HostError when the
+    host's settings lie in the source."""
+    if desired.root and Path(host.file).resolve().is_relative_to(Path(desired.root).resolve()):
+        raise HostError(
+            f"{host.file} lies in the source {desired.root}, which must not decide what its host allows",
+            hint="move it out of the source",
+        )
     services = dict(desired.services)
     problems: list[Problem] = []
     for ref, service in desired.services.items():

@@ -92,6 +92,14 @@ def test_a_read_only_container_writes_to_its_tmpfs(sandbox: Sandbox) -> None:
     assert inside(sandbox, "a", "sh", "-c", "echo x > /run/x && cat /run/x") == "x\n"
 
 
+def test_a_failure_is_told_where_no_logs_are_kept(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", command="sh -c 'exit 3'", restart="no", logging={"driver": "none"}, update={})
+    out = sandbox.apply(code=1).out
+    assert "ended with exit 3" in out and "configured logging driver does not support reading" in out
+    assert "held" in sandbox.apply(code=1).out
+
+
 def test_a_platform_that_is_not_here_is_asked_for(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("a", platform="linux/arm64")

@@ -169,6 +169,13 @@ def host(tmp_path: Path, *grants: Grant) -> Host:
     return Host(settings.Settings("host.yaml", policy=Policy(grants), secrets=tmp_path))
 
 
+def test_a_source_does_not_bring_the_settings_of_its_host(tmp_path: Path) -> None:
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "source" / "host.yaml")
+    inside = Host(settings.Settings(str(tmp_path / "link.yaml")))
+    with pytest.raises(HostError, match="must not decide what its host allows"):
+        hosts.judge(world(root=str(tmp_path / "source")), inside)
+
+
 def test_an_ordinary_source_comes_back_as_it_is(tmp_path: Path) -> None:
     desired = world(make_service(), make_service("db"))
     assert hosts.judge(desired, host(tmp_path)) is desired

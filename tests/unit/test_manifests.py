@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import manifests
+from reconciler import manifests, schema
 from reconciler.errors import SourceError
 from reconciler.manifests import reading, units
 from reconciler.model import (
@@ -284,10 +284,19 @@ _ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-_FIELDS = [
-    "image", "pull_policy", "replicas", "memory", "cpus", "entrypoint", "command", "env", "ports", "volumes",
-    "healthcheck", "depends_on", "restart", "stop_signal", "stop_grace_period", "update",
-]  # fmt: skip
+_FIELDS = sorted(schema.load("manifest")["$defs"]["spec"]["properties"])
+# Bits of what the fields look for, in any order.
+_BITS = st.lists(st.sampled_from([*"a1/:=.-,m~$} ", "ro", "lb.", "::1", "/dev/x", "${", "all", ".."]), max_size=5).map(
+    "".join
+)
+_KEYS = _BITS | st.sampled_from(
+    ["source", "target", "type", "path", "soft", "hard", "nofile", "driver", "options", "external", "driver_opts"]
+)
+_NEAR = st.recursive(
+    _BITS | st.integers(-2, 2**64) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -296,6 +305,21 @@ def test_no_value_of_a_field_ends_the_reader(spec: dict[str, Any]) -> None:
     value = {"apiVersion": "lb/v1", "kind": "Service", "meta": {"name": "web", "namespace": "demo"}}
     desired = load({"web.yaml": manifests.write([{**value, "spec": {"image": "a", **spec}}])})
     assert WEB in desired.services or desired.problems
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(st.sampled_from(_FIELDS), _NEAR, max_size=4))
+def test_nor_does_one_that_is_nearly_right(spec: dict[str, Any]) -> None:
+    test_no_value_of_a_field_ends_the_reader.hypothesis.inner_test(spec)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(_BITS, _NEAR, max_size=3) | _NEAR, _NEAR)
+def test_nor_does_the_spec_of_a_namespace(volumes: Any, share_with: Any) -> None:
+    spec = {"volumes": volumes, "share_with": share_with}
+    value = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": {"name": "x"}, "spec": spec}
+    desired = load({"web.yaml": manifests.write([value])})
+    assert "x" in desired.namespaces or desired.problems
 
 
 # Variables
