@@ -68,7 +68,9 @@ class Recording:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
         for volume in action.claims:
             definition = volume.labels.get(LABEL_FINGERPRINT, "")
-            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created, definition))
+            store.adopt_volume(
+                RecordedVolume(volume.name, action.ref.namespace, volume.created, definition, volume.nonce)
+            )
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)

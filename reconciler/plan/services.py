@@ -97,9 +97,11 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     action = decided.action
     if action is None or action.verb in ("record", "held"):
         return decided
-    known = {v.name: v.created for v in look.recorded.volumes.values()}
+    known = look.recorded.volumes
     ours = {volume.name for volume in action.volumes if not volume.external}
-    claims = tuple(v for v in look.observed.volumes if v.name in ours and known.get(v.name) != v.created)
+    claims = tuple(
+        v for v in look.observed.volumes if v.name in ours and not (v.name in known and known[v.name].is_(v))
+    )
     if not claims:
         return decided
     action = replace(action, claims=claims)

@@ -62,4 +62,5 @@ MIGRATIONS = (
     alter table services add column hosts text not null default '[]';
     alter table revisions add column authored text not null default '{}';
     """,
+    "alter table volumes add column nonce text not null default ''",
 )
