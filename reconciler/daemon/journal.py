@@ -38,7 +38,7 @@ class Journal:
     def outcome(self, action: Action, outcome: Outcome) -> None:
         """The activity of it was recorded by whoever carried it out."""
         causes = "; ".join(map(str, action.causes))
-        if outcome.result == "done":
+        if outcome.result == "done" or (outcome.result == "held" and not action.idle):
             self._log("info", str(action.ref), f"{action.verb}: {causes} ({outcome.seconds:.1f} s)")
         elif outcome.result in ("failed", "blocked"):
             self._log("warning", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message} ({causes})")

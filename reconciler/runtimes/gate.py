@@ -52,7 +52,8 @@ def _timeout(spec: Spec) -> float:
 
 
 def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str) -> None:
-    """Returns when the replica is ready. Raises NotReady with its last log lines, or InterruptedByUser."""
+    """Returns when the replica is ready. Raises NotReady with its last log lines, InterruptedByUser, or EngineError
+    when somebody paused it."""
     checked = calls.has_healthcheck(container)
     begun, first, pause = time.monotonic(), None, 0.02
     while True:
@@ -60,6 +61,8 @@ def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str)
         age = _age(seen)
         if first is None and seen.state == "running":
             first = age  # what it had run already: a wait that was cut off goes on, it does not begin anew
+        if seen.state == "paused":  # the next cycle takes it from there: of the revision it says nothing
+            raise EngineError(f"{name} was paused while it was waited for")
         if completed(seen) or (checked and seen.state == "running" and seen.health == "healthy"):
             return
         if not checked and seen.state == "running" and age >= limits.min_ready:

@@ -6,6 +6,7 @@ was cut off is made again by the next cycle. Waiting at the gate holds none of t
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from ..errors import (
     Rejected,
     UpdateRefused,
 )
-from ..model import Action, Outcome, Service
+from ..model import Action, Container, Outcome, Service
 from ..rollout import NEW, Change, Step
 from ..runtime import (
     LABEL_FINGERPRINT,
@@ -187,7 +188,7 @@ class _Run:
         self._step(step)
 
     def _runs(self, container: str) -> bool:
-        return self.calls.inspect(container).state in ("running", "restarting")
+        return self._inspect(container).state in ("running", "restarting")
 
     def _finish(self, steps: Sequence[Step]) -> None:
         """Removals of different containers side by side, those of one container in turn."""
@@ -219,10 +220,7 @@ class _Run:
                 self.work.say("stopping", f"replica {step.number}")
                 self._stop(step, container)
             case "remove":
-                intent = self.work.begin("remove", container, step.number)
-                with self.work.shared.slots:
-                    self.calls.remove(container)
-                self.journal.end(intent, Effect("container-gone", id=container))
+                self._remove(container, step.number)
             case "update":
                 self._update(container, step.number)
             case "pin":
@@ -286,17 +284,30 @@ class _Run:
                 self.journal.started()
 
     def _stop(self, step: Step, container: str) -> None:
-        try:
-            grace = self.calls.inspect(container).stop_grace
-        except NotFound:
-            return
         intent = self.work.begin("stop", container, step.number)
-        self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
+        with contextlib.suppress(NotFound):
+            grace = self._inspect(container).stop_grace
+            self.calls.stop(container, grace)  # waits for the grace period, so it holds no slot
         self.journal.end(intent, Effect())
+
+    def _remove(self, container: str, number: int) -> None:
+        intent = self.work.begin("remove", container, number)
+        with contextlib.suppress(NotFound), self.work.shared.slots:
+            self._inspect(container)
+            self.calls.remove(container)
+        self.journal.end(intent, Effect("container-gone", id=container))
+
+    def _inspect(self, container: str) -> Container:
+        """Of that very one. Where an id is gone, the engine takes it for a name, and somebody may have given it."""
+        found = self.calls.inspect(container)
+        if found.id != container:
+            raise NotFound(f"container {container[:12]} is gone; {found.id[:12]} bears its id as a name")
+        return found
 
     def _update(self, container: str, number: int) -> None:
         intent = self.work.begin("update", container, number)
         with self.work.shared.slots:
+            self._inspect(container)
             self.calls.update(container, body.resources(self._service.spec))
             seen = self.calls.inspect(container)
         effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
@@ -308,6 +319,8 @@ class _Run:
             raise ValueError("waiting changes nothing")
         intent = self.work.begin(step.verb, container, step.number)
         with self.work.shared.slots:
+            if step.container:
+                self._inspect(container)
             call()
         self.journal.end(intent, Effect())
 

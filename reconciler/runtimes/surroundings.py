@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import fingerprint
 from ..errors import EngineError, ImageUnavailable, NameConflict, NotFound
-from ..model import NamedVolume, Service
+from ..model import NamedVolume, Service, Volume
 from ..runtime import (
     LABEL_FINGERPRINT,
     LABEL_INTENT,
@@ -67,17 +67,26 @@ def volume(work: Work, wanted: NamedVolume) -> NamedVolume:
     if wanted.external and not known:
         raise NotFound(f"volume {name} does not exist", hint="it is external, so lb never makes it: create it first")
     if known:
-        if not wanted.external and known.labels.get(LABEL_NAMESPACE) != namespace:
-            raise NameConflict(f"volume {name} exists and was not made by lb", hint="rename the volume")
+        if not wanted.external:
+            _check_ours(known, namespace)
         return NamedVolume(name, known.driver, known.options, wanted.external)
     intent = work.begin("volume", name)
     labels = {LABEL_NAMESPACE: namespace, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
     definition = fingerprint.definition(wanted, intent.nonce)
     if definition:
         labels[LABEL_FINGERPRINT] = definition
-    made = work.calls.create_volume(wanted, labels)
+    made = work.calls.create_volume(wanted, labels)  # answers with another's, where one was made in between
+    if made.labels.get(LABEL_INTENT) != intent.nonce:
+        work.journal.end(intent, Effect())
+        _check_ours(made, namespace)
+        return NamedVolume(name, made.driver, made.options)
     work.journal.end(intent, Effect("volume", made.name, made.name, created=made.created, definition=definition))
     return wanted
+
+
+def _check_ours(volume: Volume, namespace: str) -> None:
+    if volume.labels.get(LABEL_NAMESPACE) != namespace:
+        raise NameConflict(f"volume {volume.name} exists and was not made by lb", hint="rename the volume")
 
 
 def network(work: Work) -> str:

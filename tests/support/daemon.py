@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import re
 import signal
@@ -28,7 +29,7 @@ class RunningDaemon:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
                 [LB, "daemon", "--listen", "127.0.0.1:0", *self._arguments], cwd=self._sandbox.source,
-                env=self._sandbox.environ(), stdout=log, stderr=log,
+                env=self._sandbox.environ(), stdout=log, stderr=log, preexec_fn=_die_with_the_tests,
             )  # fmt: skip
         eventually(lambda: self.log.count("watches ") > before or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
@@ -52,6 +53,11 @@ class RunningDaemon:
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+
+def _die_with_the_tests() -> None:
+    """Else one whose tests were killed would go on healing what the next tests break (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 @contextlib.contextmanager

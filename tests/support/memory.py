@@ -175,17 +175,18 @@ class Memory(Calls):
     def stop(self, container: str, grace: int) -> None:
         with self._lock:
             self.calls.append(f"stop {self._name(container)}")
-            held = self._containers.get(container)
+            held = self._resolve(container)
             if held and held.raw["State"]["Status"] in ("running", "paused", "restarting"):
                 held.raw["State"] |= {"Status": "exited", "ExitCode": 137, "Health": None}
 
     def remove(self, container: str) -> None:
         with self._lock:
             self.calls.append(f"remove {self._name(container)}")
-            held = self._containers.get(container)
+            held = self._resolve(container)
             if held and held.raw["State"]["Status"] in ("running", "paused"):
                 raise errors.EngineError("You cannot remove a running container")
-            self._containers.pop(container, None)
+            if held:
+                del self._containers[held.raw["Id"]]
 
     def unpause(self, container: str) -> None:
         with self._lock:
@@ -299,10 +300,15 @@ class Memory(Calls):
     # --- inside
 
     def _find(self, container: str) -> _Held:
-        for key, held in self._containers.items():
-            if container in (key, held.raw["Name"].lstrip("/")):
-                return held
-        raise errors.NotFound(f"no such container: {container[:12]}")
+        held = self._resolve(container)
+        if held is None:
+            raise errors.NotFound(f"no such container: {container[:12]}")
+        return held
+
+    def _resolve(self, container: str) -> _Held | None:
+        """As the engine does: by id, and where there is none, by name, which may be the id of one that is gone."""
+        named = (held for held in self._containers.values() if held.raw["Name"] == f"/{container}")
+        return self._containers.get(container) or next(named, None)
 
     def _name(self, container: str) -> str:
         held = self._containers.get(container)

@@ -184,7 +184,7 @@ def stage(scenario: Scenario, folder: Path, *, back: bool = False) -> Stage:
         if scenario.lost or (back and scenario.removes and key not in still):
             continue
         decoys.add(engine.plant(key, f"decoy-{i}{row['Name'].replace('/', '-')}"))
-        decoys.add(engine.plant(key, key[:12]))  # a name that is the beginning of an id
+        decoys.add(engine.plant(key, key if i % 2 else key[:12]))  # a name that is an id, or begins one
     if scenario.lost:
         engine.remove_volume(MARKER)
         shutil.rmtree(world.state)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler import errors
-from reconciler.model import Outcome
+from reconciler.model import Mount, NamedVolume, Outcome
 from tests.support.faults import Hook, Point
 from tests.support.memory import Memory
 from tests.support.scenarios import MIB, World, service, source
@@ -68,6 +68,53 @@ def test_what_serves_is_not_stopped_where_the_old_one_can_not_be_started(world: 
     assert running(world) == ["/t.a.1-3", "/t.a.2-2"]
     assert apply(world, bad).result == "held"
     assert running(world) == ["/t.a.1-1", "/t.a.2-2"], "the next look mends it"
+
+
+def test_a_replica_that_a_person_pauses_at_the_gate_condemns_nothing(world: World) -> None:
+    def pause(hook: Hook, point: Point, act: Any) -> Any:
+        (container,) = hook.engine.raw()
+        hook.engine.pause(container)
+        return act()
+
+    hook = Hook(world.engine, Point("look", "inspect t.a.1", 2), pause)
+    outcome = world.cycle(source(service("a")), hook).outcomes[-1]
+    assert hook.hit and outcome.result == "failed" and not outcome.condemns and "was paused" in outcome.message
+    (made,) = world.engine.raw()
+    assert apply(world, service("a")).result == "done"
+    assert [(key, row["State"]["Status"]) for key, row in world.engine.raw().items()] == [(made, "running")]
+
+
+@pytest.mark.parametrize(("labels", "result"), [({}, "failed"), ({"lb.namespace": "t"}, "done")])
+def test_a_volume_that_somebody_else_makes_meanwhile(world: World, labels: dict[str, str], result: str) -> None:
+    def others(hook: Hook, point: Point, act: Any) -> Any:
+        hook.engine.create_volume(NamedVolume("lb.t.data"), labels)
+        return act()
+
+    world.cycle(source(service("still")))
+    wanted = service("a", mounts=(Mount("/data", "volume", "data"),))
+    hook = Hook(world.engine, Point("call", "create_volume lb.t.data"), others)
+    (outcome,) = world.cycle(source(service("still"), wanted), hook).outcomes
+    assert hook.hit and outcome.result == result
+    assert result == "done" or "exists and was not made by lb" in outcome.message
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+def test_a_container_that_bears_the_id_of_a_gone_one_as_its_name_is_never_touched(world: World, verb: str) -> None:
+    """The engine takes an id that is gone for a name."""
+
+    def forge(hook: Hook, point: Point, act: Any) -> Any:
+        copy = hook.engine.plant(made, "copy")
+        hook.engine.stop(made, 0)
+        hook.engine.remove(made)
+        hook.engine.rename(copy, made)
+        return act()
+
+    world.cycle(source(service("a"), service("b")))
+    made = next(key for key, row in world.engine.raw().items() if row["Name"].startswith("/t.a."))
+    hook = Hook(world.engine, Point("write", f"begin {verb} t.a.1"), forge)
+    world.cycle(source(service("b")), hook)
+    (copy,) = (row for row in world.engine.raw().values() if row["Name"] == f"/{made}")
+    assert hook.hit and copy["State"]["Status"] == "running"
 
 
 def test_a_change_that_is_refused_in_place_is_a_replacement_only_for_its_author(world: World) -> None:
