@@ -119,8 +119,8 @@ def _tend(replica: Replica, network: str) -> tuple[Step, ...]:
                 found.append(Step("unpause", number, container))
             case "renamed":
                 found.append(Step("rename", number, container, recorded.name))
-            case "resized" if recorded.projection["restart"] != replica.seen.projection.get("restart"):
-                found.append(Step("pin", number, container, recorded.projection["restart"]))
+            case "resized" if (policy := recorded.projection.get("restart")) != replica.seen.projection.get("restart"):
+                found.append(Step("pin", number, container, policy or "no"))
             case "disconnected":
                 found.append(Step("connect", number, container))
             case "stopped":

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, namespaces, removals, services
+from . import guards, held, namespaces, removals, services
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         found += [decided.guard] if decided.guard else []
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(decided.action, unattended=answers.no_wait))
+    actions += _tended(owned, recorded, observed, answers)
     gone = removals.decide(owned, recorded, observed)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
@@ -66,6 +67,23 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
     )
+
+
+def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers) -> list[Action]:
+    """What runs and can't be read in the source any more: a typing error is no reason to let it lie."""
+    unread = [
+        known
+        for ref, known in sorted(recorded.services.items())
+        if known.source == desired.source and ref in desired.mentioned and ref not in desired.services
+    ]
+    found = [
+        held.unreadable(
+            known, services.replicas_of(known, observed), services.network_of(known.ref, recorded, observed)
+        )
+        for known in unread
+        if known.ref not in answers.busy and _selected(desired, known.ref)
+    ]
+    return [action for action in found if action]
 
 
 def _inside(removal: Action) -> tuple[Ref, ...]:

@@ -73,7 +73,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
         service=service,
         recorded=known,
         replicas=replicas,
-        network=_network(look),
+        network=network_of(ref, look.recorded, look.observed),
         volumes=tuple(volume_name(ref.namespace, m.source) for m in service.spec.mounts if m.kind == "volume"),
         fingerprint=fingerprint.fingerprint(service),
         image_id=look.observed.images.get(service.spec.image, ""),
@@ -82,7 +82,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     if look.strangers and not begun:
         return _adoption(base, look, adopt)
     if known and known.failed and _would_fail_again(service, known.failed) and _same_image(base, known.failed):
-        return Decision(held.decide(base, known, known.failed))
+        return Decision(held.failed(base, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
         return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
@@ -141,9 +141,10 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     return linked
 
 
-def _network(look: Look) -> str:
-    namespace = look.recorded.namespaces.get(look.service.ref.namespace)
-    live = {network.id for network in look.observed.networks}
+def network_of(ref: Ref, recorded: Recorded, observed: Observed) -> str:
+    """The id of the namespace's network, "" while it is not there."""
+    namespace = recorded.namespaces.get(ref.namespace)
+    live = {network.id for network in observed.networks}
     return namespace.network if namespace and namespace.network in live else ""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import StateError
@@ -33,6 +35,15 @@ def _is_there(file: Path) -> bool:
 
 def _open(target: str) -> sqlite3.Connection:
     return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
+
+
+@contextlib.contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Rows that are no rows of ours any more: the disk changed them."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError) as error:
+        raise unusable(directory, error) from error
 
 
 def unusable(directory: Path, error: Exception) -> StateError:

@@ -45,6 +45,7 @@ class Wanted:
     live: Desired
     kept: frozenset[Ref] = frozenset()
     ids: frozenset[str] = frozenset()
+    loose: frozenset[Ref] = frozenset()  # of which only the numbers that run twice are wrong
 
 
 def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[str]:
@@ -57,10 +58,14 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     expected = {f"lb.{name}" for name in wanted.live.namespaces}
     if len(networks) != len(engine.networks()) or networks.keys() != expected:
         wrong.append(f"networks {sorted(n.name for n in engine.networks())}, wanted {sorted(expected)}")
+    for ref in wanted.loose:
+        running = [r["Name"] for r in ours.values() if _ref(r) == ref and r["State"]["Status"] == "running"]
+        if len({name.rpartition("-")[0] for name in running}) != len(running):
+            wrong.append(f"twice: {running}")
     for ref, service in wanted.live.services.items():
         mine = {key: row for key, row in ours.items() if _ref(row) == ref}
         wrong += _judge_service(service, mine, networks, ref in wanted.kept)
-    strangers = [row["Name"] for row in ours.values() if _ref(row) not in wanted.live.services]
+    strangers = [row["Name"] for row in ours.values() if _ref(row) not in {*wanted.live.services, *wanted.loose}]
     wrong += [f"leaked {name}" for name in strangers]
     volumes = {volume.name for volume in engine.all_volumes()}
     wrong += [f"volume {name} is gone" for name in before.volumes - volumes]
@@ -85,7 +90,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
             "env": (config["Env"], [f"{k}={v}" for k, v in spec.env or ()]),
             "command": (config["Cmd"], list(spec.command or ())),
             "memory": (host["Memory"], spec.memory or 0),
-            "restart": (host["RestartPolicy"]["Name"], spec.restart),
+            "restart": (host["RestartPolicy"]["Name"], spec.restart.partition(":")[0]),
             "networks": (
                 [n["NetworkID"] for n in row["NetworkSettings"]["Networks"].values()], [networks[f"lb.{ref.namespace}"]]
             ),
