@@ -64,6 +64,11 @@ def order(service: Service) -> Literal["start-first", "stop-first"]:
     return "stop-first" if fixed_port or sole_writer else "start-first"
 
 
+def is_trial(action: Action) -> bool:
+    """Whether a failure condemns the revision. To scale or to heal a good one is tried again, less and less often."""
+    return action.verb in ("create", "replace", "update")
+
+
 def steps(action: Action) -> Rollout:
     """The steps of any action on a service but `record`, which needs none."""
     if action.verb == "remove":
@@ -161,7 +166,7 @@ def _broken(action: Action, replica: Replica) -> bool:
 
 
 def _create(action: Action, number: int) -> Change:
-    trial = action.verb in ("create", "replace", "update")
+    trial = is_trial(action)
     births: tuple[Step, ...] = (Step("create", number), Step("start", number))
     if not action.unattended:
         births = (*births, Step("await", number))
@@ -212,7 +217,7 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
             if replica.recorded.projection.get("restart", seen.restart_policy) == "always":
                 revives.append(Step("pin", number, seen.id, "always"))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
-    trial = action.verb in ("create", "replace", "update")
+    trial = is_trial(action)
     container = new.seen.id if new else NEW
     create = () if new else (Step("create", number),)
     started = new and new.seen.state in ("running", "paused")

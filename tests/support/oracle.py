@@ -71,7 +71,7 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     wrong += [f"volume {name} is gone" for name in before.volumes - volumes]
     mounted = {f"lb.{ref.namespace}.{m.source}" for ref, s in wanted.live.services.items() for m in s.spec.mounts}
     wrong += [f"volume {name} is missing" for name in mounted - volumes]
-    return wrong + _judge_state(state, set(ours), set(networks.values()))
+    return wrong + _judge_state(state, set(ours), set(networks.values()), wanted.loose)
 
 
 def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[str, str], kept: bool) -> list[str]:
@@ -101,7 +101,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
     return wrong
 
 
-def _judge_state(state: Path, ours: set[str], networks: set[str]) -> list[str]:
+def _judge_state(state: Path, ours: set[str], networks: set[str], loose: frozenset[Ref]) -> list[str]:
     with sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True) as db:
         intents = db.execute("select step, namespace, service from intents").fetchall()
         rows = {row[0] for row in db.execute("select id from containers")}
@@ -112,7 +112,7 @@ def _judge_state(state: Path, ours: set[str], networks: set[str]) -> list[str]:
     wrong += [f"{key[:12]} runs and is not in the state" for key in ours - rows]
     wrong += [f"{key[:12]} is in the state and gone" for key in rows - ours]
     wrong += ["the recorded networks are not those that are there"] if recorded != networks else []
-    return wrong + [f"a revision of {'/'.join(row)} is pending" for row in pending]
+    return wrong + [f"a revision of {'/'.join(row)} is pending" for row in pending if Ref(*row) not in loose]
 
 
 def _ref(row: Any) -> Ref:
