@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import subprocess
 from pathlib import Path
-
-import pytest
 
 from tests.conftest import IMAGES, Sandbox
 from tests.e2e.test_more_fields import inside
@@ -41,15 +38,16 @@ def volumes(sandbox: Sandbox) -> set[str]:
     return {volume["Name"] for volume in found}
 
 
-def only_volumes_are_left(sandbox: Sandbox) -> bool:
-    label = {"label": f"lb.source={sandbox.name}"}
-    return not sandbox.containers() and not sandbox.api.networks(filters=label)
+def left(sandbox: Sandbox) -> list[str]:
+    """Containers and networks of the source."""
+    networks = sandbox.api.networks(filters={"label": f"lb.source={sandbox.name}"})
+    return [c["Name"] for c in sandbox.containers()] + [network["Name"] for network in networks]
 
 
-def shown(port: int, text: str) -> Answer | None:
+def shown(port: int, text: str, path: str = "/") -> Answer | None:
     """What the page says, once it says this."""
     try:
-        answer = fetch(port, "/")
+        answer = fetch(port, path)
     except OSError:
         return None
     return answer if answer.code == 200 and text in answer.body.decode() else None
@@ -97,5 +95,50 @@ def test_a_vote_arrives_in_the_database_and_on_the_page(sandbox: Sandbox) -> Non
     assert sandbox.apply(*options).out == "no changes\n"
 
     sandbox.lb("down", "--yes")
-    assert only_volumes_are_left(sandbox)
+    assert left(sandbox) == []
     assert volumes(sandbox) == {f"lb.voting.{name}" for name in ("pgdata", "queue", "tally")}
+
+
+# examples/homelab
+
+
+def test_a_proxy_reaches_what_other_namespaces_share_and_the_host_allows(sandbox: Sandbox) -> None:
+    take(sandbox, "homelab")
+    share = sandbox.folder / "share"
+    share.mkdir()
+    (share / "song.txt").write_text("la la\n")
+    (port,) = free_ports(1)
+    options = ["--set", f"IMAGES={IMAGES}", "--set", f"PORT={port}", "--set", f"SHARE={share}"]
+    denied = sandbox.apply(*options, code=77)
+    assert "files/files.yaml:17:7: spec.volumes: " in denied.err and "denied by this host's policy" in denied.err
+    assert {c["Name"].split(".")[0] for c in sandbox.containers()} == {"/edge", "/blog"}
+
+    settings = (sandbox.source / "host.yaml.example").read_text()
+    assert "/srv/share:ro" in settings
+    sandbox.host.write_text(settings.replace("/srv/share", str(share)))
+    sandbox.apply(*options, "--host-config", str(sandbox.host))
+    assert eventually(lambda: shown(port, "You are reader 1.", "/blog/"))
+    assert shown(port, "You are reader 2.", "/blog/")
+    assert eventually(lambda: shown(port, "song.txt", "/files/"))
+    assert fetch(port, "/files/song.txt").body == b"la la\n"
+    (share / "more.txt").write_text("more\n")  # the folder itself, no copy
+    assert fetch(port, "/files/more.txt").body == b"more\n"
+    (files,) = [c for c in sandbox.containers("web") if c["Name"].startswith("/files.")]
+    for folder, status in (("/share", 1), ("/etc", 1), ("/run", 0)):
+        job = sandbox.api.exec_create(files["Id"], ["sh", "-c", f"echo x >{folder}/x"])
+        told = sandbox.api.exec_start(job["Id"]).decode()
+        assert sandbox.api.exec_inspect(job["Id"])["ExitCode"] == status, told
+        assert ("Read-only file system" in told) == bool(status)
+    assert sandbox.apply(*options).out == "no changes\n"
+
+    database = sandbox.one("db")["Id"]
+    assert "blog/db" in sandbox.lb("down", "--yes", code=77).err
+    assert [c["Id"] for c in sandbox.containers()] == [database]  # the rest went down
+    manifest = sandbox.source / "blog" / "blog.yaml"
+    manifest.write_text(manifest.read_text().replace("protect: true", "protect: false"))
+    sandbox.apply(*options)
+    assert sandbox.one("db")["Id"] == database
+    assert eventually(lambda: shown(port, "You are reader 3.", "/blog/"))
+    sandbox.lb("down", "--yes")
+    assert left(sandbox) == []
+    assert volumes(sandbox) == {"lb.blog.db"}
