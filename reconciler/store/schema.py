@@ -62,4 +62,10 @@ MIGRATIONS = (
     alter table services add column hosts text not null default '[]';
     alter table revisions add column authored text not null default '{}';
     """,
+    """
+    create table orders (
+        namespace text not null, service text not null, asked text not null, revision text not null,
+        primary key (namespace, service)
+    ) strict;
+    """,
 )
