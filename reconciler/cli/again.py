@@ -120,6 +120,34 @@ def restart(call: Call) -> int:
     )
 
 
+@click.command(
+    epilog="\b\nExamples:\n  lb retry demo/redis\n  lb retry web -n demo\n"
+    "  lb retry demo/web --source examples/quickstart"
+)
+@service_options
+def retry(call: Call) -> int:
+    """Try a revision again that failed and is held, once what made it fail is mended.
+
+    For a cause outside of the manifest: a service that it needs, data, a disk that was full. A change of the manifest
+    is tried without this.
+    """
+
+    def refusal(known: RecordedService, held: str) -> str:
+        if held:
+            return ""
+        hint = "its manifest has changed since it failed, so `lb apply` tries it" if known.failed else "nothing failed"
+        return f"{known.ref} is not held: {hint}"
+
+    return _carry_out(call, Order(Store.order_retry, _again, refusal))
+
+
+def _again(known: RecordedService) -> RecordedService:
+    """As `Store.order_retry` leaves it."""
+    failed, current = known.failed, known.current
+    restarts = failed and current and failed.base == failed.id and failed.fingerprint == current.fingerprint
+    return replace(known, failed=None, restart=now() if restarts else known.restart)
+
+
 def _carry_out(call: Call, order: Order) -> int:
     patience = 0.0
     if handover.listens(call.state):

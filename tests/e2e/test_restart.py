@@ -138,3 +138,41 @@ def test_a_restart_that_fails_is_taken_back_and_not_tried_again(sandbox: Sandbox
     assert "revision 1 failed" in sandbox.apply(code=1).out
     assert "lb retry t/a" in sandbox.lb("restart", "t/a", code=1).err
     assert [c["Id"] for c in sandbox.live("a")] == [before]
+
+
+def test_a_failed_restart_is_tried_again_when_it_is_told_to(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    needy(sandbox)
+    before = sandbox.one("a")["Id"]
+    lose_keeper(sandbox)
+    sandbox.lb("restart", "t/a", code=1)
+    sandbox.apply(code=1)  # brings the keeper back, and leaves what is held alone
+    assert [c["Id"] for c in sandbox.live("a")] == [before]
+    said = sandbox.lb("retry", "t/a")
+    assert "restart was asked for" in said.out
+    assert sandbox.one("a")["Id"] != before and len(sandbox.live("a")) == 1
+    assert sandbox.apply().out == "no changes\n"
+    assert "t/a is not held: nothing failed" in sandbox.lb("retry", "t/a", code=1).err
+
+
+def test_a_failed_change_is_tried_again_beside_a_daemon(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a", env={"A": "1"})
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: "t/a: create: new service" in daemon.log)
+        before = sandbox.one("a")["Id"]
+        sandbox.service("a", env={"A": "2"}, restart="no", update=START_FIRST, healthcheck=READY,
+                        command=["sh", "-c", f"{LOOK} || exit 3; touch /tmp/ready; exec sleep 100000"])  # fmt: skip
+        eventually(lambda: "replace failed" in daemon.log)
+        failed = sandbox.lb("retry", "t/a", code=1)  # the cause is still there
+        assert "exit 3" in failed.out and [c["Id"] for c in sandbox.live("a")] == [before]
+        sandbox.service("keeper")
+        eventually(lambda: "t/keeper: create: new service" in daemon.log)
+        assert [c["Id"] for c in sandbox.live("a")] == [before]
+        sandbox.lb("retry", "t/a")
+        assert "A=2" in sandbox.one("a")["Config"]["Env"] and sandbox.one("a")["State"]["Running"]
+        reasons = [e["reason"] for e in sandbox.lb("activity", "t/a", "-o", "json").json]
+        reasons = [reason for reason in reasons if reason != "held"]  # an earlier try's replica was tidied away
+        assert reasons == ["replace", "retry", "replace-failed", "retry", "replace-failed", "create"]
+        assert sandbox.one("keeper")["State"]["Running"]
+    assert sandbox.apply().out == "no changes\n"

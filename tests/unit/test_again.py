@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler import render
-from reconciler.model import Revision, Update
+from reconciler.model import Ref, Revision, Update
 from reconciler.store import Store
 from tests.support.build import World, make_recorded, make_revision, make_service, steady
 from tests.support.desk import Desk
@@ -206,6 +206,35 @@ def test_what_is_not_there_can_not_be_restarted(lived: Desk) -> None:
     assert "demo.web.yaml:2:1: not YAML" in lived.lb("restart", "demo/web", code=65).err
     with lived.store() as store:
         assert not asked_for(store)
+
+
+@pytest.fixture
+def failed(lived: Desk) -> Desk:
+    """A change of web that did not pass the gate, for a cause that lies outside of its manifest."""
+    lived.service("web", replicas=2, env={"A": "1"}, healthcheck={"test": "false", "interval": "10ms", "retries": 1})
+    lived.apply(code=1)
+    return lived
+
+
+def test_what_is_held_is_tried_again(failed: Desk) -> None:
+    before = ids(failed, "web")
+    assert "failed" in failed.apply(code=1).out and ids(failed, "web") == before
+    assert "lb retry demo/web" in failed.lb("restart", "demo/web", code=1).err
+    said = failed.lb("retry", "demo/web", code=1)
+    assert "± replace service demo/web" in said.out and ids(failed, "web") != before
+    with failed.store() as store:
+        known = store.recorded().services[Ref("demo", "web")]
+        assert known.failed and known.failed.number == 2
+        assert [e.reason for e in store.activity("demo", "web")][:3] == ["replace-failed", "retry", "replace-failed"]
+
+
+def test_only_what_is_held_can_be_tried_again(failed: Desk) -> None:
+    assert failed.lb("retry", "demo/other", code=1).err == "lb: demo/other is not held: nothing failed\n"
+    failed.service("web", replicas=2, env={"A": "2"})
+    refused = failed.lb("retry", "demo/web", code=1)
+    assert "its manifest has changed since it failed, so `lb apply` tries it" in refused.err
+    failed.apply()
+    assert "nothing failed" in failed.lb("retry", "demo/web", code=1).err
 
 
 def asked_for(store: Store) -> list[str]:
