@@ -11,7 +11,7 @@ import pytest
 
 from reconciler import render
 from reconciler.model import Ref, Revision, Update
-from reconciler.store import Store
+from reconciler.store import Store, backup
 from tests.support.build import World, make_recorded, make_revision, make_service, steady
 from tests.support.desk import Desk
 from tests.unit.test_plan import WEB, only_cause
@@ -99,6 +99,13 @@ def test_it_goes_with_its_service(store: Store) -> None:
     store.forget_service(WEB, "src")
     promoted(store, service())
     assert not asked(store)
+
+
+def test_a_backup_that_is_put_back_asks_for_nothing(tmp_path: Path, store: Store) -> None:
+    restarted(store)
+    backup.backup(tmp_path, tmp_path / "copy")
+    backup.restore(tmp_path / "copy", tmp_path)
+    assert not asked(store) and store.recorded().services[WEB].pending
 
 
 # --- what is planned for it
