@@ -1,0 +1,1 @@
+INSERT INTO votes (id, choice) VALUES (:'id', :'choice') ON CONFLICT (id) DO NOTHING;
