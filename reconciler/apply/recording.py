@@ -77,7 +77,7 @@ class Recording:
         outcome = self._perform(revision)
         if outcome.result == "done":
             self._good(service, revision)
-        elif outcome.condemns and action.verb in ("create", "replace", "update"):
+        elif outcome.condemns:
             store.fail(revision.id, outcome.message, outcome.logs)
         self._note(outcome, revision.id)
         return outcome

@@ -319,6 +319,16 @@ def test_containers_that_are_gone_are_forgotten(store: Store) -> None:
     assert [c.id for c in store.recorded().services[WEB].containers] == ["c2"]
 
 
+def test_a_row_that_can_not_be_read_is_said_with_the_way_out(store: Store) -> None:
+    promoted(store, service())
+    with closing(sqlite3.connect(store.directory / "state.db")) as db:
+        db.execute("update revisions set digests = '{torn'")
+        db.commit()
+    with pytest.raises(StateError, match="can't be used") as caught:
+        store.recorded()
+    assert caught.value.hint
+
+
 def test_an_intent_ends_once(store: Store) -> None:
     revision = promoted(store, service())
     intent = store.begin("create", WEB, "", 0, revision.id)
