@@ -1,7 +1,8 @@
 """What is recorded for this source and no longer mentioned in it. Pure.
 
 A removal follows only from desired against recorded, read as a whole: an object whose manifest could not be
-understood is still mentioned. Services go before what they depend on, a namespace goes last; volumes stay.
+understood is still mentioned. Services go before what they depend on, a namespace after all that is on its network;
+volumes stay.
 """
 
 from __future__ import annotations
@@ -39,9 +40,14 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
+        guests = [
+            action.ref
+            for action in found
+            if action.ref not in inside and any(namespace.network in r.seen.networks for r in action.replicas)
+        ]
         causes = (_cause(desired, namespace),)
         found.append(
-            Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
+            Action("remove", Ref(name), causes=causes, impact="removal", after=(*inside, *guests),
                    recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found
@@ -50,6 +56,8 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
 def _cause(desired: Desired, known: RecordedService | RecordedNamespace) -> Cause:
     if not known.place.file:
         return Cause("finished by the engine after it had been removed")
+    if desired.down:
+        return Cause(f"the source is taken down (was in {known.place.file})")
     if known.ref in desired.elsewhere:
         return Cause(f"no longer for host {desired.host} (was in {known.place.file})")
     return Cause(f"no longer in the source (was in {known.place.file})")

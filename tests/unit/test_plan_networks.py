@@ -47,6 +47,13 @@ def test_a_service_waits_for_every_network_that_it_joins() -> None:
     assert service.networks == {"shop": "", "other": ""}
 
 
+def test_a_namespace_goes_after_all_that_joined_its_network() -> None:
+    world = joins(sharing(steady(JOINED, namespaces=SPACES), "shop"))
+    actions = {str(a.ref): a for a in world.drops(Ref("shop"), Ref("other"), WEB).plan().actions}
+    assert (actions["other"].verb, actions["other"].after) == ("remove", (WEB,))
+    assert actions["shop"].after == (WEB,)
+
+
 def test_a_service_with_a_network_mode_joins_none() -> None:
     actions = empty(make_service(links=Links(network_mode="none"))).plan().actions
     assert [action.networks for action in actions if action.ref.name] == [{}]
