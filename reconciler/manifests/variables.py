@@ -15,9 +15,7 @@ from .reading import Document, Path, scalar
 
 # `$$NAME`, `$$(…)` and `$$2y$$10` are how Compose has a dollar written. Taken as they stand, they would be wrong and
 # nobody would see it.
-_PATTERN = re.compile(
-    r"\$(?:(?P<literal>\$)(?=\{)|(?P<doubled>\$)(?=[A-Za-z0-9(])|\{(?P<inside>[^}]*)\}|(?P<open>\{))"
-)
+_PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|(?P<doubled>\$)(?=[A-Za-z0-9(])|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?$", re.DOTALL)
 _TYPED = {"integer", "number", "boolean"}
 

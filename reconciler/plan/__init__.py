@@ -56,7 +56,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
             actions.append(replace(decided.action, unattended=answers.no_wait))
     found += _redefined(owned, recorded, observed, actions)
     actions += _tended(owned, recorded, observed, answers)
-    gone = removals.decide(owned, recorded, observed)
+    gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
     found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
@@ -89,7 +89,7 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
 
 
 def _inside(removal: Action) -> tuple[Ref, ...]:
-    """The services that have to go before a namespace can."""
+    """The services that have to go, or to leave its network, before a namespace can."""
     return () if removal.ref.name else removal.after
 
 

@@ -1,11 +1,13 @@
 """What is recorded for this source and no longer mentioned in it. Pure.
 
 A removal follows only from desired against recorded, read as a whole: an object whose manifest could not be
-understood is still mentioned. Services go before what they depend on, a namespace after all that is on its network;
-volumes stay.
+understood is still mentioned. Services go before what they depend on, a namespace goes last; volumes stay.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 from ..model import Action, Cause, Desired, Observed, Recorded, RecordedNamespace, RecordedService, Ref
 from .services import replicas_of
@@ -40,16 +42,23 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
-        guests = [
-            action.ref
-            for action in found
-            if action.ref not in inside and any(namespace.network in r.seen.networks for r in action.replicas)
-        ]
         causes = (_cause(desired, namespace),)
         found.append(
-            Action("remove", Ref(name), causes=causes, impact="removal", after=(*inside, *guests),
+            Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
                    recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
+    return found
+
+
+def after_users(gone: Sequence[Action], others: Sequence[Action]) -> list[Action]:
+    """A namespace that goes comes after all that is done to replicas in its network: those of other namespaces may be
+    joined to it too, and the engine refuses to remove a network that has any."""
+    found = []
+    for action in gone:
+        if not action.ref.name:
+            users = [a.ref for a in (*gone, *others) if any(action.network in r.seen.networks for r in a.replicas)]
+            action = replace(action, after=tuple(dict.fromkeys((*action.after, *users))))
+        found.append(action)
     return found
 
 

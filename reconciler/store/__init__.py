@@ -30,7 +30,7 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect, Intent
-from . import history, migration, rows
+from . import history, migration, orders, rows
 from .connection import connect, readable, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
@@ -182,6 +182,8 @@ class Store:
                 digest=digest,
             )
             rows.put_revision(db, revision)
+            if revision.base == revision.id:
+                orders.served_by(db, service.ref, revision.id)
         return revision
 
     def set_image(self, revision: str, image_id: str, digest: str) -> None:
@@ -203,19 +205,33 @@ class Store:
                 (revision, *service.ref, revision),
             )
             rows.put_service(db, service, source, self._clock())
+            orders.done(db, revision)
 
     def fail(self, revision: str, cause: str, logs: Sequence[str]) -> None:
-        """Remembered apart from the current one, so that it is not tried again until something changes."""
+        """Remembered apart from the current one, so that it is not tried again until something changes. A restart that
+        was asked for is not tried again either."""
         with self._transaction() as db:
             db.execute(
                 "update revisions set status = 'superseded' where status = 'failed' and (namespace, service) = "
                 "(select namespace, service from revisions where id = ?)",
                 (revision,),
             )
-            db.execute(
-                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ?",
+            row = db.execute(
+                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ? "
+                "returning namespace, service",
                 (cause, json.dumps(list(logs)), self._clock(), revision),
-            )
+            ).fetchone()
+            if row:
+                orders.clear(db, Ref(*row))
+
+    def order_restart(self, ref: Ref) -> None:
+        """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""
+        with self._transaction() as db:
+            orders.restart(db, ref, self._clock())
+
+    def order_retry(self, ref: Ref) -> None:
+        with self._transaction() as db:
+            orders.retry(db, ref, self._clock())
 
     def record_service(self, service: Service, source: str, digests: Mapping[str, str]) -> None:
         """A change that needs no engine call: the current revision keeps its id and number. A failed or pending
@@ -253,6 +269,7 @@ class Store:
             db.execute("delete from services where namespace = ? and name = ?", ref)
             db.execute("delete from containers where namespace = ? and service = ?", ref)
             ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
+            orders.clear(db, ref)
             at = seconds(self._clock())
             if ran:  # a remnant of one that was removed already counts no second time
                 db.execute("insert into removals values (?, ?)", (source, at))

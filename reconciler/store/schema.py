@@ -63,4 +63,10 @@ MIGRATIONS = (
     alter table revisions add column authored text not null default '{}';
     """,
     "alter table volumes add column nonce text not null default ''",
+    """
+    create table orders (
+        namespace text not null, service text not null, asked text not null, revision text not null,
+        primary key (namespace, service)
+    ) strict;
+    """,
 )

@@ -139,16 +139,6 @@ def test_a_service_joins_the_network_of_a_namespace_that_shares_it(sandbox: Sand
     assert set(sandbox.one("app")["NetworkSettings"]["Networks"]) == {"lb.t"}
 
 
-def test_a_shared_network_goes_after_those_who_joined_it(sandbox: Sandbox) -> None:
-    sandbox.namespace()
-    shared(sandbox, "t")
-    slow = {"stop_signal": "SIGTERM", "stop_grace_period": "1s"}  # a first process that does not listen to it
-    sandbox.service("app", networks=["shop"], **slow)
-    sandbox.apply()
-    assert "3 done\n" in sandbox.lb("down", "--yes").out
-    assert not sandbox.api.networks(names=["lb.shop", "lb.t"])
-
-
 def test_a_network_that_is_not_shared_is_refused(sandbox: Sandbox) -> None:
     sandbox.namespace()
     shared(sandbox)

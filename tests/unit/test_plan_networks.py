@@ -47,13 +47,6 @@ def test_a_service_waits_for_every_network_that_it_joins() -> None:
     assert service.networks == {"shop": "", "other": ""}
 
 
-def test_a_namespace_goes_after_all_that_joined_its_network() -> None:
-    world = joins(sharing(steady(JOINED, namespaces=SPACES), "shop"))
-    actions = {str(a.ref): a for a in world.drops(Ref("shop"), Ref("other"), WEB).plan().actions}
-    assert (actions["other"].verb, actions["other"].after) == ("remove", (WEB,))
-    assert actions["shop"].after == (WEB,)
-
-
 def test_a_service_with_a_network_mode_joins_none() -> None:
     actions = empty(make_service(links=Links(network_mode="none"))).plan().actions
     assert [action.networks for action in actions if action.ref.name] == [{}]
@@ -92,6 +85,20 @@ def test_a_namespace_of_another_source_is_known_by_what_is_recorded() -> None:
     unknown = replace(recorded, namespaces={"shop": recorded.namespaces["shop"]})
     (problem,) = plan.make(desired, unknown, world.observed).problems
     assert problem.message == "there is no namespace other; correct the name, or remove it"
+
+
+def test_a_network_goes_after_those_who_joined_it() -> None:
+    world = joins(sharing(steady(JOINED, namespaces=SPACES), "shop"))
+    emptied = replace(world, desired=replace(world.desired, namespaces={}, services={}, mentioned=frozenset()))
+    after = {action.ref: action.after for action in emptied.plan().actions}
+    assert after == {WEB: (), Ref("other"): (WEB,), Ref("shop"): (WEB,)}
+
+    leaving = make_service()
+    spaces = {"shop": world.desired.namespaces["shop"]}
+    mentioned = frozenset({WEB, Ref("shop")})
+    desired = replace(world.desired, namespaces=spaces, services={WEB: leaving}, mentioned=mentioned)
+    found = {action.ref: (action.verb, action.after) for action in replace(world, desired=desired).plan().actions}
+    assert found[WEB][0] == "replace" and found[Ref("other")] == ("remove", (WEB,))
 
 
 def test_what_a_namespace_shares_is_recorded() -> None:

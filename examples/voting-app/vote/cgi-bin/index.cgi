@@ -1,24 +1,30 @@
 #!/bin/sh
-# GET shows two buttons, POST puts a vote into the queue: "id:a" or "id:b".
-
+# Shows the page; a POST puts a vote into the queue.
 answer() { # answer STATUS TEXT
-    printf 'Status: %s\r\nContent-Type: text/html\r\n\r\n<!DOCTYPE html>\n<title>vote</title>\n%s\n' "$1" "$2"
+    cat <<HTML
+Status: $1
+Content-Type: text/html
+
+<!DOCTYPE html>
+<title>$OPTION_A or $OPTION_B?</title>
+<p>$2</p>
+<form method="post" action="/cgi-bin/index.cgi">
+<button name="choice" value="$OPTION_A">$OPTION_A</button>
+<button name="choice" value="$OPTION_B">$OPTION_B</button>
+</form>
+HTML
     exit
 }
 
-if [ "$REQUEST_METHOD" != POST ]; then
-    answer '200 OK' "<form method=post>
-<button name=vote value=a>$OPTION_A</button>
-<button name=vote value=b>$OPTION_B</button>
-</form>"
-fi
-case "$(head -c 7)" in
-    vote=a) choice=a ;;
-    vote=b) choice=b ;;
-    *) answer '400 Bad Request' 'send vote=a or vote=b' ;;
+[ "$REQUEST_METHOD" = POST ] || answer "200 OK" "What do you like better?"
+body=$(head -c "${CONTENT_LENGTH:-0}")
+choice=${body#choice=}
+case $choice in
+    "$OPTION_A" | "$OPTION_B") ;;
+    *) answer "400 Bad Request" "That is no choice." ;;
 esac
-queued=$(printf 'RPUSH votes %s:%s\r\nQUIT\r\n' "$(cat /proc/sys/kernel/random/uuid)" "$choice" | nc queue 6379)
-case "$queued" in
-    :*) printf 'Status: 303 See Other\r\nLocation: /\r\n\r\n' ;;
-    *) answer '503 Service Unavailable' 'the queue does not answer; try again' ;;
+id=$(cat /proc/sys/kernel/random/uuid)
+case $(printf 'RPUSH votes %s:%s\r\nQUIT\r\n' "$id" "$choice" | nc -w 5 queue 6379) in
+    :*) answer "200 OK" "You voted for $choice." ;;
+    *) answer "503 Service Unavailable" "Try again." ;;
 esac

@@ -1,5 +1,11 @@
 #!/bin/sh
-# The page, with the number of its readers.
-count=$(printf 'INCR readers\r\nQUIT\r\n' | nc db 6379 | sed -n 's/^:\([0-9]*\).*/\1/p')
-printf 'Content-Type: text/html\r\n\r\n<!DOCTYPE html>\n<title>blog</title>\n'
-printf '<p>Nothing to read yet. You are reader %s, served by %s.</p>\n' "${count:-unknown}" "$(hostname)"
+# The page counts its readers in the database.
+count=$(printf 'INCR readers\r\nQUIT\r\n' | nc -w 5 db 6379 | tr -d '\r' | sed -n 's/^://p')
+cat <<HTML
+Status: $([ -n "$count" ] && echo 200 OK || echo 503 Service Unavailable)
+Content-Type: text/html
+
+<!DOCTYPE html>
+<title>Blog</title>
+<p>You are reader ${count:-?}.</p>
+HTML

@@ -1,1 +1,0 @@
-INSERT INTO votes (id, choice) VALUES (:'id', :'choice') ON CONFLICT (id) DO NOTHING;
