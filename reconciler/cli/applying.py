@@ -112,7 +112,7 @@ def apply(
 @debug_option
 def down(path: Path, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
     """Remove every service and namespace of a source. Volumes stay."""
-    desired = Desired(sources.name(path), str(path))
+    desired = Desired(sources.name(path), str(path), down=True)
     if handover.listens(state_dir(state)):
         raise RefusedError(
             "a daemon keeps this state's source running and would bring all of it back",

@@ -50,7 +50,7 @@ def _together(views: Sequence[Desired]) -> list[Problem]:
     """Each problem once; with the hosts that have it, where not all do."""
     seen: dict[Problem, list[str]] = {}
     for view in views:
-        for problem in view.problems:
+        for problem in dict.fromkeys(view.problems):  # one value can have the same problem twice
             seen.setdefault(problem, []).append(view.host)
     found = [
         problem if len(hosts) == len(views) else replace(problem, message=f"{problem.message} (on {', '.join(hosts)})")

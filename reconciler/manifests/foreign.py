@@ -53,6 +53,31 @@ _FOREIGN = {
     "domainname": "write hostname: NAME.DOMAIN instead of domainname:",
     "gpus": "write devices: instead of gpus:",
     "label_file": "write labels: instead of label_file:",
+    "attach": "remove attach: lb logs shows every service's",
+    "blkio_config": "is not supported: memory:, cpus: and pids_limit: limit a service",
+    "cpu_quota": "write cpus: 0.5 instead of cpu_quota:",
+    "cpu_period": "write cpus: 0.5 instead of cpu_period:",
+    "cpu_count": "write cpus: instead of cpu_count:",
+    "cpu_percent": "write cpus: instead of cpu_percent:",
+    "cpu_shares": "is not supported: write cpus:, a limit instead of a weight",
+    "cpuset": "is not supported: write cpus:, how much instead of which",
+    "cpu_rt_period": "is not supported; remove it",
+    "cpu_rt_runtime": "is not supported; remove it",
+    "mem_swappiness": "is not supported; remove it",
+    "oom_kill_disable": "is not supported; remove it",
+    "oom_score_adj": "is not supported; remove it",
+    "mac_address": "is not supported; remove it",
+    "storage_opt": "is not supported; remove it",
+    "dns_opt": "is not supported; write dns:",
+    "isolation": "remove isolation: it means nothing on Linux",
+    "develop": "remove develop: lb runs images, it does not build them",
+    "provider": "is not supported: lb runs images",
+    "post_start": "write a service of its own with restart: no, and depends_on: {NAME: {condition: healthy}}",
+    "pre_stop": "is not supported: the process is told by stop_signal: and given stop_grace_period:",
+    "use_api_socket": "write volumes: [/var/run/docker.sock:/var/run/docker.sock], where the host's policy allows it",
+    "update_config": "write update: instead of update_config:",
+    "rollback_config": "write update: {on_failure: rollback} instead of rollback_config:",
+    "max_failure_ratio": "remove max_failure_ratio: a revision fails with its first replica",
     # Kubernetes
     "metadata": "write meta: instead of metadata:",
     "annotations": "write labels: instead of annotations:",
@@ -94,7 +119,16 @@ _INSTEAD = {
     ("secrets", "uid"): "remove uid: every process of the container can read it",
     ("secrets", "gid"): "remove gid: every process of the container can read it",
     ("secrets", "mode"): "remove mode: every process of the container can read it",
+    ("spec", "runtime"): "is not supported: containers run on the engine's default runtime",
     ("healthcheck", "start_interval"): "is not supported: write interval:",
+}
+_DOCUMENT = {  # of a Compose file
+    "name": "write name: in lb.yaml; each document has its own under meta:",
+    "volumes": "remove volumes: one is made when a service mounts it; options stand under a Namespace's spec:",
+    "networks": "remove networks: each namespace is one; join another's with share_with: and networks:",
+    "secrets": "remove secrets: a secret is a file of the host, /etc/lb/secrets/<namespace>/<name>",
+    "include": "remove include: every .yaml file of the folder is read",
+    "models": "is not supported; remove it",
 }
 _NOT_YET = {"runtime"}
 # Refused because it hands the host to the container, and no policy allows it.
@@ -115,6 +149,10 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
         return _INSTEAD[parent, key]
     if parent == "lb.yaml" and key in _HOST_SIDE:
         return "belongs into the host's own /etc/lb/host.yaml: a repository does not decide it"
+    if parent == "" and "apiVersion" in known and key in _DOCUMENT:
+        return _DOCUMENT[key]
+    if key.startswith("x-"):
+        return f"remove {key}: what services have in common is a template in lb.yaml"
     if key in DANGEROUS:
         return "is refused: it hands the host to the container; remove it"
     if key in _FOREIGN:

@@ -13,7 +13,9 @@ from typing import Any
 from .. import schema
 from .reading import Document, Path, scalar
 
-_PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
+# `$$NAME`, `$$(…)` and `$$2y$$10` are how Compose has a dollar written. Taken as they stand, they would be wrong and
+# nobody would see it.
+_PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|(?P<doubled>\$)(?=[A-Za-z0-9(])|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?$", re.DOTALL)
 _TYPED = {"integer", "number", "boolean"}
 
@@ -58,6 +60,9 @@ class _Walk:
 
     def replace(self, match: re.Match[str], path: Path) -> str:
         if match["literal"]:
+            return "$"
+        if match["doubled"]:
+            self.complaints.append((path, "write $ instead of $$: only ${ is written with two, as $${"))
             return "$"
         if match["open"]:
             self.complaints.append((path, "${ without its }; write ${NAME}, or $${ for a literal ${"))

@@ -233,7 +233,7 @@ class Desired:
     nobody takes "could not be read" for "was removed". `complete` is False when some file could not even be
     understood far enough to know which objects it declares: then nothing may be removed.
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
-    `additive` (with `-f`): nothing is removed because it is not mentioned.
+    `additive` (with `-f`): nothing is removed because it is not mentioned. `down`: a person wants all of it gone.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     """
@@ -248,6 +248,7 @@ class Desired:
     budget: DeleteBudget = DeleteBudget()
     selected: frozenset[Ref] | None = None
     additive: bool = False
+    down: bool = False
     digest: str = ""
     host: str = ""
     elsewhere: frozenset[Ref] = frozenset()

@@ -65,6 +65,8 @@ def after_users(gone: Sequence[Action], others: Sequence[Action]) -> list[Action
 def _cause(desired: Desired, known: RecordedService | RecordedNamespace) -> Cause:
     if not known.place.file:
         return Cause("finished by the engine after it had been removed")
+    if desired.down:
+        return Cause(f"the source is taken down (was in {known.place.file})")
     if known.ref in desired.elsewhere:
         return Cause(f"no longer for host {desired.host} (was in {known.place.file})")
     return Cause(f"no longer in the source (was in {known.place.file})")

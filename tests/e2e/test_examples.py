@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 from pathlib import Path
@@ -36,6 +37,11 @@ def free_ports(count: int) -> list[int]:
 def volumes(sandbox: Sandbox) -> set[str]:
     found = sandbox.api.volumes(filters={"label": f"lb.source={sandbox.name}"})["Volumes"] or []
     return {volume["Name"] for volume in found}
+
+
+def nameless(sandbox: Sandbox) -> set[str]:
+    """Volumes that the engine made because an image declares one that nobody mounts."""
+    return {v["Name"] for v in sandbox.api.volumes()["Volumes"] or [] if re.fullmatch("[0-9a-f]{64}", v["Name"])}
 
 
 def left(sandbox: Sandbox) -> list[str]:
@@ -72,6 +78,7 @@ def test_a_vote_arrives_in_the_database_and_on_the_page(sandbox: Sandbox) -> Non
     def cast(choice: str) -> Answer:
         return fetch(vote, "/cgi-bin/index.cgi", "POST", f"choice={choice}")
 
+    others = nameless(sandbox)
     sandbox.apply(*options)
     assert sandbox.one("table")["State"]["ExitCode"] == 0
     assert eventually(lambda: shown(vote, "What do you like better?"))
@@ -97,6 +104,37 @@ def test_a_vote_arrives_in_the_database_and_on_the_page(sandbox: Sandbox) -> Non
     sandbox.lb("down", "--yes")
     assert left(sandbox) == []
     assert volumes(sandbox) == {f"lb.voting.{name}" for name in ("pgdata", "queue", "tally")}
+    assert nameless(sandbox) <= others
+
+
+def test_the_voting_app_is_written_from_the_readme_alone(sandbox: Sandbox) -> None:
+    """Its manifests as they stand there, beside the programs of the example; only images and ports are of this test."""
+    take(sandbox, "voting-app")
+    for manifest in sandbox.source.glob("*.yaml"):
+        if manifest.name != "lb.yaml":
+            manifest.unlink()
+    readme = (EXAMPLES.parent / "README.md").read_text().split("## From Compose to lb")[1]
+    (_, ours, *_) = re.findall(r"^```yaml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    vote, result = free_ports(2)
+    for theirs, here in (("image: ", f"image: {IMAGES}"), (":8081:", f":{vote}:"), (":8082:", f":{result}:")):
+        assert theirs in ours
+        ours = ours.replace(theirs, here)
+    (sandbox.source / "all.yaml").write_text(ours)
+    secret = sandbox.folder / "secrets" / "voting" / "pg_password"
+    secret.parent.mkdir(parents=True)
+    secret.write_text("first\n")
+    sandbox.host.write_text(json.dumps({"secrets": str(secret.parents[1])}))
+    sandbox.apply()
+    assert fetch(vote, "/cgi-bin/index.cgi", "POST", "choice=cats").code == 200
+    assert eventually(lambda: shown(result, "<p>cats: 1</p>"))
+    assert sandbox.apply().out == "no changes\n"
+    before = sandbox.running()
+    secret.write_text("second\n")
+    sandbox.apply()
+    kept = {name.split(".")[1] for name, run in sandbox.running().items() if before.get(name) == run}
+    assert kept == {"queue", "vote", "result"}
+    migrated = sandbox.lb("get", "service", "voting/table").out
+    assert "stopped" in migrated and "completed" in migrated
 
 
 # examples/homelab

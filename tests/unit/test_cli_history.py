@@ -73,7 +73,7 @@ def test_a_removal_is_an_entry_too_and_outlives_the_object(lived: Desk) -> None:
     lived.lb("down", "--yes")
     (newest, *_) = lived.lb("activity", "demo/redis", "-o", "json").json
     assert (newest["reason"], newest["type"]) == ("remove", "normal")
-    assert newest["message"] == "no longer in the source (was in demo.redis.yaml)"
+    assert newest["message"] == "the source is taken down (was in demo.redis.yaml)"
     assert lived.lb("activity", "demo", "--limit", "1", "-o", "json").json[0]["service"] == ""
 
 

@@ -306,3 +306,12 @@ def test_the_policy_of_other_hosts_is_theirs(root: Path, capsys: pytest.CaptureF
     assert run(["validate", str(root), "--all-hosts", "--host", "nas2"]) == 0
     assert run(["validate", str(root), "--all-hosts", "--host", "nas1"]) == 77
     assert "privileged" in capsys.readouterr().out
+
+
+def test_what_is_wrong_twice_in_one_value_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And of no host, where there are none."""
+    (tmp_path / "lb.yaml").write_text("name: test\nnamespace: demo\n")
+    (tmp_path / "one.yaml").write_text(service("one", "", ", command: '${NONE} ${NONE}'"))
+    assert run(["validate", str(tmp_path)]) == 65
+    out = capsys.readouterr().out
+    assert out.count("${NONE} is not defined") == 1 and "(on" not in out

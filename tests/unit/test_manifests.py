@@ -351,6 +351,12 @@ def test_variables_and_what_is_none(text: str, value: str) -> None:
     assert found.written["env"] == {"X": text}
 
 
+@pytest.mark.parametrize("text", ["echo $$HOME", "$$(date)", "a:$$2y$$10$$x"])
+def test_a_dollar_as_compose_has_it_written_is_not_passed_on(text: str) -> None:
+    (message, *_) = refused(f"env: {{X: '{text}'}}")
+    assert message == "write $ instead of $$: only ${ is written with two, as $${"
+
+
 def test_a_value_from_a_variable_is_checked_as_one_that_is_written() -> None:
     assert refused("replicas: ${N}", N="two") == ["must be a whole number without quotes, like 2"]
     assert refused("env: {X: '${A}'}", A="***") == [

@@ -213,6 +213,19 @@ def test_a_removal() -> None:
     )
 
 
+def test_a_source_that_is_taken_down() -> None:
+    same(
+        steady(make_service()).wants(down=True).drops(SHOP, WEB).text(),
+        """
+        - remove service shop/web (removal)
+            the source is taken down (was in web.yaml)
+        - remove namespace shop (removal)
+            the source is taken down (was in shop.yaml)
+        2 to remove
+        """,
+    )
+
+
 def test_a_namespace_goes_after_its_services_and_those_in_reverse() -> None:
     world = steady(make_service("a"), make_service("b", depends_on=["a"]))
     actions = {str(a.ref): a for a in world.drops(SHOP, Ref("shop", "a"), Ref("shop", "b")).plan().actions}
