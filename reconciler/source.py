@@ -88,6 +88,18 @@ class Source:
         if variables != self._variables:
             self._variables, self._pages = dict(variables), {}
 
+    def files(self) -> Files:
+        """All of it as files, whatever is wrong with them. Raises SourceError as `read` does, but not for none."""
+        root, _ = _root(self.path)
+        with self._seen.cycle():
+            settings = _settings(root, self._seen, _NO_SETTINGS)
+            variables = {**manifests.host_variables(settings.value.hosts, self.host), **self._variables}
+            found = _Reading(root, settings, variables, self._seen, {}).found()
+        pages = {file: kept.page for file, kept in found.pages.items()}
+        problems = (*found.problems, *(problem for page in pages.values() for problem in page.problems))
+        stand = manifests.stand(pages, settings.value, self.host)
+        return Files(settings.value.name or str(root), root, stand, problems)
+
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
         with self._seen.cycle():
@@ -105,6 +117,17 @@ class Source:
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
         return _selecting(desired, inside, found) if inside else desired
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A source as files. `stand` has where each object stands that is said to this host: the file, relative to the
+    root, and which of its documents; `problems` are those that keep a file from being understood."""
+
+    name: str
+    root: Path
+    stand: Mapping[Ref, Sequence[tuple[str, int]]]
+    problems: tuple[Problem, ...]
 
 
 class _Reading:

@@ -22,7 +22,7 @@ LAYERS = [
     {"plan"},
     {"manifests", "store", "runtimes", "snapshots", "secrets", "lock"},
     {"source", "apply", "marker", "volumes", "doctor", "host"},
-    {"reconcile"},
+    {"reconcile", "rewrite"},
     {"render", "views", "watch"},
     {"api", "daemon"},
     {"handover"},

@@ -23,6 +23,7 @@ from . import (
     init,
     looking,
     manifests,
+    rollback,
     running,
     serving,
     state,
@@ -66,6 +67,8 @@ lb.add_command(status.status)
 lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
+lb.add_command(rollback.rollback)
+lb.add_command(rollback.undelete)
 lb.add_command(volume.volume)
 lb.add_command(state.state)
 lb.add_command(doctor.doctor)

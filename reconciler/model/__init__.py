@@ -30,6 +30,7 @@ from .recorded import (
     RecordedNamespace,
     RecordedService,
     RecordedVolume,
+    Removed,
     Revision,
 )
 
@@ -74,6 +75,7 @@ __all__ = [
     "RecordedService",
     "RecordedVolume",
     "Ref",
+    "Removed",
     "Replica",
     "Revision",
     "Secret",

@@ -46,6 +46,11 @@ class Revision:
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
     digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
 
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The spec as it stood in its manifest, what a template says left out."""
+        return self.authored or self.written
+
     def may_run(self, image_id: str, digest: str) -> bool:
         """Whether this is its image, as far as is known; "" is what is not."""
         if not self.image_id or not (image_id or digest):
@@ -115,6 +120,19 @@ class RecordedService:
     def remnant(self) -> bool:
         """Nothing but what an engine finished late, after the service had been removed."""
         return not (self.current or self.failed or self.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A service or namespace that is no longer recorded. `meta` is what its manifest said beside its name; `spec` is a
+    namespace's, a service's revisions are kept beside this."""
+
+    ref: Ref
+    source: str
+    file: str
+    meta: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    at: str  # when it was removed
 
 
 @dataclass(frozen=True, slots=True)

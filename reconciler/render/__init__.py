@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Removed, Revision
 from ..reconcile import Cycle
 from ..status import Status
 
@@ -131,9 +131,18 @@ def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -
 def manifest(service: RecordedService) -> dict[str, Any]:
     """The manifest as its author wrote it, for `get -o yaml`."""
     revision = shown_revision(service)
-    spec = dict(revision.authored or revision.written) if revision else {}
+    spec = dict(revision.said) if revision else {}
     meta = {"name": service.ref.name, "namespace": service.ref.namespace, **_meta(service)}
     return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
+
+
+def removed_manifest(removed: Removed, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of what is no longer recorded; a namespace's spec is kept with it."""
+    kind = "Service" if removed.ref.name else "Namespace"
+    name = {"name": removed.ref.name, "namespace": removed.ref.namespace} if removed.ref.name else {}
+    meta = {**(name or {"name": removed.ref.namespace}), **removed.meta}
+    said = dict(spec or removed.spec)
+    return {"apiVersion": "lb/v1", "kind": kind, "meta": meta, **({"spec": said} if said else {})}
 
 
 def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:

@@ -70,5 +70,4 @@ def revision_manifest(revision: Revision) -> dict[str, Any]:
         meta["labels"] = labels
     if hosts := json.loads(revision.shown.get("meta.hosts") or "[]"):
         meta["hosts"] = hosts
-    spec = dict(revision.authored or revision.written)
-    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.said)}

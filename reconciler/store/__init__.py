@@ -26,11 +26,12 @@ from ..model import (
     RecordedContainer,
     RecordedVolume,
     Ref,
+    Removed,
     Revision,
     Service,
 )
 from ..runtime import Effect, Intent
-from . import history, migration, rows
+from . import history, migration, removed, rows
 from .connection import connect, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
@@ -229,7 +230,7 @@ class Store:
                 "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
                 "where namespace = ? and service = ? and status = 'current' and digests != ?",
                 (
-                    rows.dump(service.written), rows.dump(service.shown), rows.dump(service.authored),
+                    rows.in_order(service.written), rows.dump(service.shown), rows.in_order(service.authored),
                     rows.dump(digests), at, *service.ref, rows.dump(digests),
                 ),
             )  # fmt: skip
@@ -243,11 +244,14 @@ class Store:
 
     def forget_namespace(self, name: str) -> None:
         with self._transaction() as db:
+            removed.keep_namespace(db, name, self._clock())
             db.execute("delete from namespaces where name = ?", (name,))
 
     def forget_service(self, ref: Ref, source: str) -> None:
-        """Its activity and attempt numbers stay; the removal counts against the source's budget."""
+        """Its activity and attempt numbers stay; the removal counts against the source's budget. What it was is kept
+        for a while (see `removed`)."""
         with self._transaction() as db:
+            removed.keep_service(db, ref, self._clock())
             db.execute("delete from services where namespace = ? and name = ?", ref)
             db.execute("delete from containers where namespace = ? and service = ?", ref)
             ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
@@ -301,6 +305,12 @@ class Store:
         """All that the service had since it was created, by number; the current one is not always the last."""
         with self._transaction("deferred") as db:
             return history.revisions(db, ref)
+
+    def removed(self, ref: Ref) -> tuple[Removed, list[Revision]] | None:
+        """What is kept of an object that was removed; None when nothing is. A namespace has no revisions."""
+        with self._transaction("deferred") as db:
+            kept = removed.found(db, ref)
+            return (kept, removed.revisions(db, ref)) if kept else None
 
     # --- inside
 

@@ -31,6 +31,11 @@ def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
 
 
+def in_order(value: Mapping[str, Any]) -> str:
+    """What an author wrote, its keys in their order."""
+    return json.dumps(dict(value), ensure_ascii=False)
+
+
 def meta(db: sqlite3.Connection, key: str) -> str:
     """What the state says of itself under this key; "" when nothing."""
     row = db.execute("select value from meta where key = ?", (key,)).fetchone()
@@ -156,8 +161,8 @@ def put_revision(db: sqlite3.Connection, r: Revision) -> None:
         "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
-            r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)), r.digest, dump(r.authored),
+            r.image_id, r.replicas, r.memory, in_order(r.written), dump(r.shown), dump(r.digests), r.cause,
+            json.dumps(list(r.logs)), r.digest, in_order(r.authored),
         ),
     )  # fmt: skip
 
