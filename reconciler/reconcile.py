@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from . import apply, marker, plan, secrets, snapshots
+from . import apply, checkout, marker, plan, secrets, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
 from .model.desired import POLICY_DENIED
@@ -74,6 +74,13 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
     return plan.make(desired, sight.recorded, sight.observed, answers)
 
 
+def stamped(desired: Desired, decided: Plan) -> Plan:
+    """The plan with the commit that it carries out. Git is asked only where something is to be done."""
+    if not decided.changes:
+        return decided
+    return replace(decided, commit=str(checkout.look(desired.root)))
+
+
 def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) -> None:
     """What must be written before the first action of the plan begins. Under the lock.
 
@@ -91,6 +98,9 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
     snapshots.prune(state, _in_use(desired, sight.observed))
+    if desired.named and any(action.origin == "author" and not action.idle for action in decided.actions):
+        commit = decided.commit.removesuffix("-dirty")
+        tools.store.record_source(desired.source, desired.root, desired.named, commit)
 
 
 def _in_use(desired: Desired, observed: Observed) -> list[str]:
@@ -156,7 +166,7 @@ def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cy
 
 def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[Plan, tuple[Outcome, ...]]:
     sight = look(tools.store, tools.runtime)
-    decided = plan.make(desired, sight.recorded, sight.observed, answers)
+    decided = stamped(desired, plan.make(desired, sight.recorded, sight.observed, answers))
     settle(desired, sight, decided, tools)
     outcomes = apply.run(plan.allowed(decided), tools)
     if not tools.cancel.is_set():

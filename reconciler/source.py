@@ -112,7 +112,7 @@ class Source:
             joined = reading.joined(files, stdin)
             pages = dict(found.pages)
             found.pages |= joined
-            desired = _desired(root, found, self.host)
+            desired = replace(_desired(root, found, self.host), named=str(_named(self.path, root)))
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
@@ -270,6 +270,13 @@ def _root(path: Path) -> tuple[Path, str]:
         raise SourceError(f"{path} does not exist; nothing is changed") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
         raise SourceError(f"{path} can't be read: {getattr(error, 'strerror', error)}; nothing is changed") from error
+
+
+def _named(path: Path, root: Path) -> Path:
+    """The root as it was named, where a link leads there; the shell's own idea of the current folder counts."""
+    shell = Path(os.environ.get("PWD", "."))
+    here = Path(os.path.normpath((shell if shell.is_dir() and shell.samefile(".") else Path.cwd()) / path))
+    return next((folder for folder in (here, *here.parents) if folder.resolve() == root), root)
 
 
 def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:

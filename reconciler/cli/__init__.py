@@ -29,6 +29,7 @@ from . import (
     state,
     status,
     volume,
+    why,
 )
 from .options import say
 
@@ -67,6 +68,7 @@ lb.add_command(status.status)
 lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
+lb.add_command(why.why)
 lb.add_command(rollback.rollback)
 lb.add_command(rollback.undelete)
 lb.add_command(volume.volume)

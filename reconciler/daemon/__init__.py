@@ -148,6 +148,7 @@ class Daemon:
                     self._asked.put(errand)
                 self._shift = self._begin_shift(runtime)
                 return self._cycle()  # what was seen before the lock was ours may be another's work
+            todo = reconcile.stamped(desired, todo)
             reconcile.settle(desired, sight, todo, self._shift.tools)
             new = self._shift.crew.take_on(todo)
         for other in self._errands:

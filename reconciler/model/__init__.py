@@ -1,6 +1,7 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Cause, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .action import Action, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .cause import Cause, Rule
 from .desired import (
     NOWHERE,
     Condition,
@@ -29,6 +30,7 @@ from .recorded import (
     RecordedContainer,
     RecordedNamespace,
     RecordedService,
+    RecordedSource,
     RecordedVolume,
     Removed,
     Revision,
@@ -73,11 +75,13 @@ __all__ = [
     "RecordedContainer",
     "RecordedNamespace",
     "RecordedService",
+    "RecordedSource",
     "RecordedVolume",
     "Ref",
     "Removed",
     "Replica",
     "Revision",
+    "Rule",
     "Secret",
     "Service",
     "Spec",

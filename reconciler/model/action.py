@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .desired import Dependency, Namespace, Place, Problem, Ref, Service
+from .cause import Cause
+from .desired import Dependency, Namespace, Problem, Ref, Service
 from .observed import Container, Volume
 from .parts import NamedVolume
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
@@ -14,23 +15,6 @@ from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
 Origin = Literal["author", "drift", "adoption"]
 Impact = Literal["none", "in-place", "rolling", "downtime", "removal"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One reason for an action. `old` and `new` are shown as written; `at` is where the new value stands."""
-
-    field: str
-    old: str = ""
-    new: str = ""
-    at: Place | None = None
-
-    def __str__(self) -> str:
-        if self.old and self.new:
-            return f"{self.field} {self.old} → {self.new}"
-        if self.new:
-            return f"{self.field} {self.new}"
-        return f"{self.field} {self.old} → unset" if self.old else self.field
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +93,7 @@ class Plan:
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
     host: str = ""  # this host's name, "" where it has none
+    commit: str = ""  # of the source's checkout, "-dirty" where it holds more than that; "" where none is known
 
     @property
     def changes(self) -> bool:

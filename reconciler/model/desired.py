@@ -235,6 +235,7 @@ class Desired:
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
+    `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     """
 
@@ -252,3 +253,4 @@ class Desired:
     host: str = ""
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
+    named: str = ""

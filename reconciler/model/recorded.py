@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .cause import Cause
 from .desired import Dependency, Place, Ref
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
@@ -136,6 +137,17 @@ class Removed:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """Where a source was when a change of its author was last applied: its root, the root as it was named (through a
+    link, perhaps), and the commit that was checked out ("" where none is known)."""
+
+    root: str
+    named: str
+    commit: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedVolume:
     """A named volume of ours. Volumes outlive their services and namespaces."""
 
@@ -169,6 +181,7 @@ class Recorded:
     namespaces: Mapping[str, RecordedNamespace] = field(default_factory=dict)
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
+    sources: Mapping[str, RecordedSource] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
     restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
@@ -182,7 +195,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What happened, once: the entry of `activity` in the API. Repeats raise `count` and `updated`."""
+    """What happened, once: the entry of `activity` in the API. Repeats raise `count` and `updated`; `causes` are those
+    that the message tells, where an action was carried out."""
 
     id: str
     created: str
@@ -195,3 +209,4 @@ class Activity:
     commit: str = ""
     count: int = 1
     updated: str = ""
+    causes: tuple[Cause, ...] = ()

@@ -264,7 +264,7 @@ def _left_behind(service: Service, known: RecordedService, refused: str) -> _Cha
         for path in fingerprint.changed_fields(service, revision.digests, revision.id):
             if fingerprint.field_class(path) == "in-place":
                 kind, cause = _in_place(service, revision, path, refused)
-                found[kind].append(cause)
+                found[kind].append(replace(cause, rule=kind))
     return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
 
 
@@ -278,7 +278,7 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         cause = _cause(service, current, path)
         if kind == "in-place":
             kind, cause = _in_place(service, current, path, refused)
-        found[kind].append(cause)
+        found[kind].append(replace(cause, rule=kind))
     moved = not found["replace"] and service.spec.pull_policy == "always" and not _runs(base, current)
     if moved:
         shown = service.shown.get("image", current.image)
@@ -286,7 +286,7 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         new, old = (
             (base.digest, current.digest) if base.digest and current.digest else (base.image_id, current.image_id)
         )
-        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
+        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at, "replace"))
     record, scale, in_place, replaced = (tuple(found[k]) for k in ("record", "scale", "in-place", "replace"))
     return _Change(record, scale, in_place, replaced, moved and not (scale or in_place))
 

@@ -20,6 +20,7 @@ from ..errors import StateError
 from ..model import (
     Activity,
     ActivityType,
+    Cause,
     EngineInfo,
     Namespace,
     Recorded,
@@ -90,6 +91,11 @@ class Store:
         if self.engine() != bound:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
+
+    def record_source(self, name: str, root: str, named: str, commit: str) -> None:
+        """Where the source is whose changes are about to be applied."""
+        with self._transaction() as db:
+            db.execute("insert or replace into sources values (?,?,?,?,?)", (name, root, named, commit, self._clock()))
 
     def settle_restore(self, source: str, at: str) -> None:
         """What this source removes need not wait any more because of the backup that was put back at this time."""
@@ -287,10 +293,11 @@ class Store:
     # --- activity
 
     def add_activity(
-        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = ""
-    ) -> None:
+        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = "",
+        causes: tuple[Cause, ...] = (),
+    ) -> None:  # fmt: skip
         """The same as the object's latest entry is counted, not written again."""
-        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit)
+        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit, causes=causes)
         with self._transaction() as db:
             history.note(db, entry)
 

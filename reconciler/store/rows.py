@@ -17,6 +17,7 @@ from ..model import (
     RecordedContainer,
     RecordedNamespace,
     RecordedService,
+    RecordedSource,
     RecordedVolume,
     Ref,
     Revision,
@@ -74,6 +75,10 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         volumes={
             r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"])
             for r in db.execute("select * from volumes")
+        },
+        sources={
+            r["name"]: RecordedSource(r["root"], r["named"], r["commit_id"], r["at"])
+            for r in db.execute("select * from sources")
         },
         intents=tuple(
             OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],

@@ -79,4 +79,10 @@ MIGRATIONS = (
     ) strict;
     create index removed_revisions_of on removed_revisions (namespace, service);
     """,
+    """
+    alter table activity add column causes text not null default '[]';
+    create table sources (
+        name text primary key, root text not null, named text not null, commit_id text not null, at text not null
+    ) strict;
+    """,
 )

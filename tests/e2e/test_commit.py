@@ -1,0 +1,34 @@
+"""The commit of the source's checkout stands with what was done, by an apply and by the daemon."""
+
+from __future__ import annotations
+
+from tests.conftest import Sandbox
+from tests.support.daemon import running_daemon
+from tests.support.eventually import eventually
+from tests.unit.test_checkout import git
+
+
+def commit(sandbox: Sandbox, subject: str) -> str:
+    git(sandbox.source, "add", "-A")
+    git(sandbox.source, "commit", "-qm", subject)
+    return git(sandbox.source, "rev-parse", "HEAD")
+
+
+def test_what_is_done_is_recorded_with_its_commit(sandbox: Sandbox) -> None:
+    git(sandbox.source, "init", "-q")
+    sandbox.namespace()
+    sandbox.service("a")
+    first = commit(sandbox, "first")
+    sandbox.apply()
+    assert [e["commit"] for e in sandbox.lb("activity", "t", "-o", "json").json] == [first, first]
+    with running_daemon(sandbox) as daemon:
+        sandbox.service("a", env={"A": "1"})
+        eventually(lambda: "t/a: replace" in daemon.log)
+        entries = daemon.get("/namespace/t/service/a/activity")
+        assert [e["commit"] for e in entries] == [f"{first}-dirty", first]
+        second = commit(sandbox, "second")
+        sandbox.api.pause(sandbox.one("a")["Id"])
+        eventually(lambda: "t/a: heal" in daemon.log)
+        assert daemon.get("/namespace/t/service/a/activity")[0]["commit"] == second
+    text = sandbox.lb("why", "t/a").out
+    assert "env.A 1  [t.a.yaml:" in text and "Ann: first" in text
