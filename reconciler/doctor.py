@@ -266,8 +266,8 @@ def _networks(facts: Facts) -> Check | None:
 def _volumes(facts: Facts) -> Check | None:
     if isinstance(facts.look, LbError) or facts.recorded is None:
         return None
-    known = {v.name: v.created for v in recover(facts.recorded, facts.look).recorded.volumes.values()}
-    found = sorted(v.name for v in facts.look.volumes if known.get(v.name) != v.created)
+    known = recover(facts.recorded, facts.look).recorded.volumes
+    found = sorted(v.name for v in facts.look.volumes if not (v.name in known and known[v.name].is_(v)))
     if not found:
         return Check("volumes", "ok", "all that carry our labels are recorded")
     return Check(

@@ -107,7 +107,7 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         known = replace(namespace, network=effect.id)
         return replace(recorded, namespaces={**recorded.namespaces, name: known})
     if effect.kind == "volume":
-        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition)
+        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition, intent.nonce)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     if effect.kind == "volume-gone":
         return replace(recorded, volumes={n: v for n, v in recorded.volumes.items() if n != effect.id})

@@ -64,6 +64,11 @@ def order(service: Service) -> Literal["start-first", "stop-first"]:
     return "stop-first" if fixed_port or sole_writer else "start-first"
 
 
+def is_trial(action: Action) -> bool:
+    """Whether a failure condemns the revision. To scale or to heal a good one is tried again, less and less often."""
+    return action.verb in ("create", "replace", "update")
+
+
 def steps(action: Action) -> Rollout:
     """The steps of any action on a service but `record`, which needs none."""
     if action.verb == "remove":
@@ -120,8 +125,8 @@ def _tend(replica: Replica, networks: Mapping[str, str]) -> tuple[Step, ...]:
                 found.append(Step("unpause", number, container))
             case "renamed":
                 found.append(Step("rename", number, container, recorded.name))
-            case "resized" if recorded.projection["restart"] != replica.seen.projection.get("restart"):
-                found.append(Step("pin", number, container, recorded.projection["restart"]))
+            case "resized" if (policy := recorded.projection.get("restart")) != replica.seen.projection.get("restart"):
+                found.append(Step("pin", number, container, policy or "no"))
             case "disconnected":
                 found += [Step("connect", number, container, name) for name in drift.missing(replica, networks)]
             case "stopped":
@@ -178,7 +183,7 @@ def _born(action: Action, number: int) -> tuple[Step, ...]:
 
 
 def _create(action: Action, number: int) -> Change:
-    trial = action.verb in ("create", "replace", "update")
+    trial = is_trial(action)
     births: tuple[Step, ...] = (*_born(action, number), Step("start", number))
     if not action.unattended:
         births = (*births, Step("await", number))
@@ -228,7 +233,7 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
             if replica.recorded.projection.get("restart", seen.restart_policy) == "always":
                 revives.append(Step("pin", number, seen.id, "always"))
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
-    trial = action.verb in ("create", "replace", "update")
+    trial = is_trial(action)
     container = new.seen.id if new else NEW
     create = () if new else _born(action, number)
     started = new and new.seen.state in ("running", "paused")

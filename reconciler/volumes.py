@@ -48,9 +48,9 @@ def _removable(name: str, recorded: Recorded, runtime: Runtime, users: tuple[str
             f"volume {name} is not recorded as ours; lb removes only what it made",
             hint="`lb volume ls` lists ours, `docker volume rm` removes any",
         )
-    if live and (live.created, live.labels.get(LABEL_NAMESPACE)) != (known.created, known.namespace):
+    if live and not (known.is_(live) and live.labels.get(LABEL_NAMESPACE) == known.namespace):
         raise RefusedError(
-            f"volume {name} is not the one that lb made: that was created at {known.created}, this at {live.created}",
+            f"volume {name} is not the one that lb made, but a later one of the same name",
             hint="`docker volume rm` removes it, or use its data with `lb apply --adopt`",
         )
     if users:

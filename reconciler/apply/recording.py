@@ -69,14 +69,16 @@ class Recording:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
         for volume in action.claims:
             definition = volume.labels.get(LABEL_FINGERPRINT, "")
-            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created, definition))
+            store.adopt_volume(
+                RecordedVolume(volume.name, action.ref.namespace, volume.created, definition, volume.nonce)
+            )
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)
         outcome = self._perform(revision)
         if outcome.result == "done":
             self._good(service, revision)
-        elif outcome.condemns and action.verb in ("create", "replace", "update"):
+        elif outcome.condemns:
             store.fail(revision.id, outcome.message, outcome.logs)
         self._note(outcome, revision.id)
         return outcome

@@ -67,6 +67,11 @@ class Volume:
     driver: str = "local"
     options: tuple[tuple[str, str], ...] = ()  # sorted by name
 
+    @property
+    def nonce(self) -> str:
+        """Of the step that made it, "" when it was not made by lb."""
+        return self.labels.get("lb.intent", "")
+
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from .cause import Cause
 from .desired import Dependency, Place, Ref
+from .observed import Volume
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
 ActivityType = Literal["normal", "warning"]
@@ -153,8 +154,15 @@ class RecordedVolume:
 
     name: str  # the engine's name: lb.<namespace>.<volume>
     namespace: str
-    created: str  # the engine's CreatedAt, which tells it from a later one of the same name
+    created: (
+        str  # the engine's CreatedAt when it was made; engines before 23 move it on with every write into the volume
+    )
     definition: str = ""  # a salted hash of the options that it was made with; "" for an ordinary one
+    nonce: str = ""  # stamped on it when it was made; "" for one that bore none when it was adopted
+
+    def is_(self, seen: Volume) -> bool:
+        """Whether the engine's volume is this one, and not a later one of the same name."""
+        return seen.nonce == self.nonce if self.nonce or seen.nonce else seen.created == self.created
 
 
 @dataclass(frozen=True, slots=True)

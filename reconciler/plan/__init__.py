@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, namespaces, removals, services, volumes
+from . import guards, held, namespaces, removals, services, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(decided.action, unattended=answers.no_wait))
     found += _redefined(owned, recorded, observed, actions)
-    gone = removals.decide(owned, recorded, observed)
+    actions += _tended(owned, recorded, observed, answers)
+    gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
     found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
@@ -70,8 +71,25 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     )
 
 
+def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers) -> list[Action]:
+    """What runs and can't be read in the source any more: a typing error is no reason to let it lie."""
+    unread = [
+        known
+        for ref, known in sorted(recorded.services.items())
+        if known.source == desired.source and ref in desired.mentioned and ref not in desired.services
+    ]
+    found = [
+        held.unreadable(
+            known, services.replicas_of(known, observed), services.network_of(known.ref.namespace, recorded, observed)
+        )
+        for known in unread
+        if known.ref not in answers.busy and _selected(desired, known.ref)
+    ]
+    return [action for action in found if action]
+
+
 def _inside(removal: Action) -> tuple[Ref, ...]:
-    """The services that have to go before a namespace can."""
+    """The services that have to go, or to leave its network, before a namespace can."""
     return () if removal.ref.name else removal.after
 
 

@@ -6,6 +6,9 @@ understood is still mentioned. Services go before what they depend on, a namespa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ..model import Action, Cause, Desired, Observed, Recorded, RecordedNamespace, RecordedService, Ref
 from .services import replicas_of
 
@@ -44,6 +47,18 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
                    recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
+    return found
+
+
+def after_users(gone: Sequence[Action], others: Sequence[Action]) -> list[Action]:
+    """A namespace that goes comes after all that is done to replicas in its network: those of other namespaces may be
+    joined to it too, and the engine refuses to remove a network that has any."""
+    found = []
+    for action in gone:
+        if not action.ref.name:
+            users = [a.ref for a in (*gone, *others) if any(action.network in r.seen.networks for r in a.replicas)]
+            action = replace(action, after=tuple(dict.fromkeys((*action.after, *users))))
+        found.append(action)
     return found
 
 

@@ -85,7 +85,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     if look.strangers and not begun:
         return _adoption(base, look, adopt)
     if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
-        return Decision(held.decide(base, known, known.failed))
+        return Decision(held.failed(base, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
         return Decision(_resumed(replace(base, causes=causes, impact="none"), known))
@@ -97,9 +97,11 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     action = decided.action
     if action is None or action.verb in ("record", "held"):
         return decided
-    known = {v.name: v.created for v in look.recorded.volumes.values()}
+    known = look.recorded.volumes
     ours = {volume.name for volume in action.volumes if not volume.external}
-    claims = tuple(v for v in look.observed.volumes if v.name in ours and known.get(v.name) != v.created)
+    claims = tuple(
+        v for v in look.observed.volumes if v.name in ours and not (v.name in known and known[v.name].is_(v))
+    )
     if not claims:
         return decided
     action = replace(action, claims=claims)
@@ -163,12 +165,15 @@ def _image(service: Service, known: RecordedService | None, observed: Observed) 
 def _networks(look: Look) -> dict[str, str]:
     """Of every namespace whose network the service is in; none where it has a network mode of its own."""
     links, own = look.service.spec.links, look.service.ref.namespace
-    live = {network.id for network in look.observed.networks}
-    found = {}
-    for name in () if links.network_mode else (own, *links.networks):
-        namespace = look.recorded.namespaces.get(name)
-        found[name] = namespace.network if namespace and namespace.network in live else ""
-    return found
+    names = () if links.network_mode else (own, *links.networks)
+    return {name: network_of(name, look.recorded, look.observed) for name in names}
+
+
+def network_of(name: str, recorded: Recorded, observed: Observed) -> str:
+    """The id of the namespace's network, "" while it is not there."""
+    namespace = recorded.namespaces.get(name)
+    live = {network.id for network in observed.networks}
+    return namespace.network if namespace and namespace.network in live else ""
 
 
 def _adoption(base: Action, look: Look, adopt: bool) -> Decision:

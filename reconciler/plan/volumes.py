@@ -28,7 +28,7 @@ def redefined(desired: Desired, recorded: Recorded, observed: Observed) -> list[
 
 def _made(seen: Volume, recorded: Recorded) -> str:
     known = recorded.volumes.get(seen.name)
-    return known.definition if known and known.created == seen.created else seen.labels.get(LABEL_FINGERPRINT, "")
+    return known.definition if known and known.is_(seen) else seen.labels.get(LABEL_FINGERPRINT, "")
 
 
 def _guard(volume: NamedVolume, refs: tuple[Ref, ...], desired: Desired) -> Guard:

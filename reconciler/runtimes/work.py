@@ -12,7 +12,9 @@ from .calls import Calls
 from .pulls import Pulls
 from .subnets import Pool
 
-SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host
+# Engine calls at once. On two cores 1 slot takes 1.6 times as long as 8, 2 slots 1.3; 4, 16 and 32 are within the noise
+# of 8 (bench/README.md).
+SLOTS = 8
 
 
 @dataclass(slots=True)

@@ -33,11 +33,13 @@ from ..model import (
 )
 from ..runtime import Effect, Intent
 from . import history, migration, removed, rows
-from .connection import connect, unusable, write_ahead
+from .connection import connect, readable, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
 INTENT_AGE = 3600.0  # seconds after which the engine can't be about to carry out a call
+# The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
+_UNUSABLE = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 
 __all__ = ["ACTIVITY_KEPT", "INTENT_AGE", "Store"]
 
@@ -62,7 +64,7 @@ class Store:
             db.row_factory = sqlite3.Row
             write_ahead(db)
             return cls(db, directory, clock)
-        except sqlite3.Error as error:
+        except _UNUSABLE as error:
             db.close()
             raise unusable(directory, error) from error
         except StateError:
@@ -74,7 +76,7 @@ class Store:
 
     def recorded(self) -> Recorded:
         """Readable while nothing can be written, and while another process writes."""
-        with self._transaction("deferred") as db:
+        with self._transaction("deferred") as db, readable(self.directory):
             at = seconds(self._clock())
             return rows.recorded(db, at - BUDGET_WINDOW, rfc3339(int((at - INTENT_AGE) * 1e9)))
 
@@ -340,6 +342,5 @@ class Store:
                     if self._db.in_transaction:
                         self._db.execute("rollback")
                     raise
-            # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
-            except (sqlite3.Error, OSError, OverflowError, UnicodeEncodeError) as error:
+            except _UNUSABLE as error:
                 raise unusable(self.directory, error) from error

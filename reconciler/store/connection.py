@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import StateError
@@ -63,6 +64,15 @@ def _is_there(file: Path) -> bool:
 
 def _open(target: str) -> sqlite3.Connection:
     return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=BUSY)
+
+
+@contextlib.contextmanager
+def readable(directory: Path) -> Iterator[None]:
+    """Rows that are no rows of ours any more: the disk changed them."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError) as error:
+        raise unusable(directory, error) from error
 
 
 def unusable(directory: Path, error: Exception) -> StateError:

@@ -73,7 +73,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
         services=services,
         volumes={
-            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"])
+            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"], r["nonce"])
             for r in db.execute("select * from volumes")
         },
         sources={
@@ -135,7 +135,7 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
-            put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition))
+            put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition, intent["nonce"]))
         case "volume-gone":
             db.execute("delete from volumes where name = ?", (effect.id,))
 
@@ -150,8 +150,10 @@ def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
-    values = (volume.name, volume.namespace, volume.created, volume.definition)
-    db.execute("insert or replace into volumes (name, namespace, created, definition) values (?,?,?,?)", values)
+    values = (volume.name, volume.namespace, volume.created, volume.definition, volume.nonce)
+    db.execute(
+        "insert or replace into volumes (name, namespace, created, definition, nonce) values (?,?,?,?,?)", values
+    )
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:

@@ -62,6 +62,7 @@ MIGRATIONS = (
     alter table services add column hosts text not null default '[]';
     alter table revisions add column authored text not null default '{}';
     """,
+    "alter table volumes add column nonce text not null default ''",
     # What is removed is kept for a while, apart from what is recorded. `removed_revisions` has the columns of
     # `revisions`, in their order: who adds one there adds it here.
     """

@@ -16,7 +16,7 @@ import pytest
 
 from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
-from reconciler.errors import NotFound
+from reconciler.errors import EngineUnreachable, NotFound
 from reconciler.model import (
     Container,
     Dependency,
@@ -251,6 +251,28 @@ def test_a_service_joins_several_networks(world: World) -> None:
     assert all(len(c.networks) == 2 for c in world.seen().values()) and world.ids() == before
     world.apply(world.service(replicas=2), spaces=spaces)
     assert all(len(c.networks) == 1 for c in world.seen().values())
+
+
+def test_a_container_that_was_not_connected_everywhere_is_carried_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends between the calls: the next one connects what is there, and starts it."""
+    spaces = {"t": Namespace(NS), "u": Namespace(Ref("u"), share_with=("t",))}
+    joined = world.service(links=Links(networks=("u",)))
+
+    def gone(*_: Any) -> None:
+        raise EngineUnreachable("the engine went away")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(world.calls, "connect", gone)
+        with pytest.raises(EngineUnreachable):
+            world.apply(joined, spaces=spaces)
+    (left,) = world.seen().values()
+    assert left.state == "created" and len(left.networks) < 2  # the real engine shows them once it started
+    assert [o.result for o in world.apply(joined, spaces=spaces)] == ["done"]
+    (found,) = world.seen().values()
+    assert (found.id, found.state, len(found.networks)) == (left.id, "running", 2)
+    assert world.apply(joined, spaces=spaces) == ()
 
 
 def test_a_volume_is_made_with_its_options(world: World) -> None:

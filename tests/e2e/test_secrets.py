@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import stat
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from tests.conftest import Sandbox
 from tests.e2e.test_more_fields import inside
+from tests.support.daemon import running_daemon
+from tests.support.eventually import eventually
 
 CANARY = "canary-8d51"
 
@@ -117,3 +120,19 @@ def test_it_is_shown_nowhere(sandbox: Sandbox, vault: Path) -> None:
             assert CANARY.encode() not in file.read_bytes(), file
     for container in sandbox.containers():
         assert CANARY not in json.dumps(container)
+
+
+def test_a_daemon_rolls_a_rotated_secret_out(sandbox: Sandbox, vault: Path) -> None:
+    put(vault, "password", CANARY)
+    sandbox.namespace()
+    sandbox.service("a", secrets=["password"])
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: sandbox.live("a"))
+        before = sandbox.live("a")[0]["Id"]
+        put(vault, "password", f"{CANARY}-new")
+        daemon.process.send_signal(signal.SIGHUP)  # or it looks by itself, every 30 s
+        eventually(
+            lambda: [c["Id"] for c in sandbox.live("a")] not in ([], [before]) and len(sandbox.containers()) == 1
+        )
+        assert inside(sandbox, "a", "cat", "/run/secrets/password") == f"{CANARY}-new"
+        assert CANARY not in daemon.log

@@ -15,7 +15,7 @@ from threading import RLock
 from typing import Any, Literal, NamedTuple
 
 from reconciler import errors
-from reconciler.model import Container, Network, Volume
+from reconciler.model import Container, Network, Ref, Volume
 from reconciler.runtime import MARKER, Effect, Intent
 from reconciler.runtimes.calls import Calls
 from reconciler.store import Store
@@ -75,11 +75,13 @@ Fault = Callable[["Hook", Point, Act], Any]
 
 @dataclass
 class Hook:
-    """What happens at `at`. `broken` lists promises that were broken on the way."""
+    """What happens `at` a point. `broken` lists promises that were broken on the way."""
 
     engine: Memory
     at: Point | None = None
     fault: Fault | None = None
+    nth: int = 0  # or at the so-manyeth point of these kinds
+    kinds: tuple[Kind, ...] = ("write", "call")
     trace: list[Point] = field(default_factory=list)
     hit: bool = False
     dead: bool = False
@@ -99,7 +101,8 @@ class Hook:
             self.counts[kind, what] += 1
             point = Point(kind, what, self.counts[kind, what])
             self.trace.append(point)
-            here = point == self.at and self.fault is not None
+            passed = sum(n for (k, _), n in self.counts.items() if k in self.kinds) if self.nth else 0
+            here = point == self.at or (not self.hit and bool(self.nth) and kind in self.kinds and passed >= self.nth)
             self.hit |= here
         found = self.fault(self, point, act) if here and self.fault else act()
         if (kind, what) == ("look", "images"):  # the last part of a look
@@ -237,6 +240,8 @@ class WatchedStore:
 
 def _about(value: Any) -> str:
     """The object that a write is about, as far as that is the same in every run."""
+    if isinstance(value, Ref):
+        return str(value)
     if isinstance(value, str):
         return "" if len(value) > 30 else value
     return str(getattr(value, "ref", getattr(value, "name", value if isinstance(value, tuple) else "")))

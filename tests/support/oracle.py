@@ -45,6 +45,7 @@ class Wanted:
     live: Desired
     kept: frozenset[Ref] = frozenset()
     ids: frozenset[str] = frozenset()
+    loose: frozenset[Ref] = frozenset()  # of which only the numbers that run twice are wrong
 
 
 def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[str]:
@@ -57,16 +58,20 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     expected = {f"lb.{name}" for name in wanted.live.namespaces}
     if len(networks) != len(engine.networks()) or networks.keys() != expected:
         wrong.append(f"networks {sorted(n.name for n in engine.networks())}, wanted {sorted(expected)}")
+    for ref in wanted.loose:
+        running = [r["Name"] for r in ours.values() if _ref(r) == ref and r["State"]["Status"] == "running"]
+        if len({name.rpartition("-")[0] for name in running}) != len(running):
+            wrong.append(f"twice: {running}")
     for ref, service in wanted.live.services.items():
         mine = {key: row for key, row in ours.items() if _ref(row) == ref}
         wrong += _judge_service(service, mine, networks, ref in wanted.kept)
-    strangers = [row["Name"] for row in ours.values() if _ref(row) not in wanted.live.services]
+    strangers = [row["Name"] for row in ours.values() if _ref(row) not in {*wanted.live.services, *wanted.loose}]
     wrong += [f"leaked {name}" for name in strangers]
     volumes = {volume.name for volume in engine.all_volumes()}
     wrong += [f"volume {name} is gone" for name in before.volumes - volumes]
     mounted = {f"lb.{ref.namespace}.{m.source}" for ref, s in wanted.live.services.items() for m in s.spec.mounts}
     wrong += [f"volume {name} is missing" for name in mounted - volumes]
-    return wrong + _judge_state(state, set(ours), set(networks.values()))
+    return wrong + _judge_state(state, set(ours), set(networks.values()), wanted.loose)
 
 
 def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[str, str], kept: bool) -> list[str]:
@@ -85,7 +90,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
             "env": (config["Env"], [f"{k}={v}" for k, v in spec.env or ()]),
             "command": (config["Cmd"], list(spec.command or ())),
             "memory": (host["Memory"], spec.memory or 0),
-            "restart": (host["RestartPolicy"]["Name"], spec.restart),
+            "restart": (host["RestartPolicy"]["Name"], spec.restart.partition(":")[0]),
             "networks": (
                 [n["NetworkID"] for n in row["NetworkSettings"]["Networks"].values()], [networks[f"lb.{ref.namespace}"]]
             ),
@@ -96,7 +101,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
     return wrong
 
 
-def _judge_state(state: Path, ours: set[str], networks: set[str]) -> list[str]:
+def _judge_state(state: Path, ours: set[str], networks: set[str], loose: frozenset[Ref]) -> list[str]:
     with sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True) as db:
         intents = db.execute("select step, namespace, service from intents").fetchall()
         rows = {row[0] for row in db.execute("select id from containers")}
@@ -107,7 +112,7 @@ def _judge_state(state: Path, ours: set[str], networks: set[str]) -> list[str]:
     wrong += [f"{key[:12]} runs and is not in the state" for key in ours - rows]
     wrong += [f"{key[:12]} is in the state and gone" for key in rows - ours]
     wrong += ["the recorded networks are not those that are there"] if recorded != networks else []
-    return wrong + [f"a revision of {'/'.join(row)} is pending" for row in pending]
+    return wrong + [f"a revision of {'/'.join(row)} is pending" for row in pending if Ref(*row) not in loose]
 
 
 def _ref(row: Any) -> Ref:

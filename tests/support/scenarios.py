@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -131,10 +132,13 @@ class World:
     engine: Memory
     state: Path
     answers: Answers = field(default_factory=Answers)
+    clock: clock.Clock = clock.now
+    opened: Callable[[Store], None] = lambda store: None
 
     def cycle(self, desired: Desired, hook: Hook | None = None) -> reconcile.Cycle:
         hook = hook or Hook(self.engine)
-        store = Store.open(self.state)
+        store = Store.open(self.state, self.clock)
+        self.opened(store)
         try:
             watched = cast(Store, WatchedStore(store, hook))
             runtime = Engine(WatchedCalls(hook), str(self.state), clock.now)
@@ -147,7 +151,7 @@ class World:
             store.close()
 
     def plan(self, desired: Desired) -> Plan:
-        store = Store.open(self.state)
+        store = Store.open(self.state, self.clock)
         try:
             return reconcile.preview(desired, store, Engine(self.engine, str(self.state), clock.now), self.answers)
         finally:

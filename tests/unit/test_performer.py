@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler import errors
+from reconciler.backoff import Backoff
 from reconciler.model import Mount, NamedVolume, Outcome
 from tests.support.faults import Hook, Point
 from tests.support.memory import Memory
@@ -68,6 +69,17 @@ def test_what_serves_is_not_stopped_where_the_old_one_can_not_be_started(world: 
     assert running(world) == ["/t.a.1-3", "/t.a.2-2"]
     assert apply(world, bad).result == "held"
     assert running(world) == ["/t.a.1-1", "/t.a.2-2"], "the next look mends it"
+
+
+def test_a_replica_more_that_ends_at_once_condemns_nothing_and_waits(world: World) -> None:
+    """Condemned, it would be held; as it is not, the daemon must not try it again at once, for ever."""
+    world.cycle(source(service("a", command=("exit", "3", "2"))))
+    wanted = service("a", command=("exit", "3", "2"), replicas=2)
+    for verb in ("scale", "scale"):
+        cycle = world.cycle(source(wanted))
+        (action,), (outcome,) = cycle.plan.actions, cycle.outcomes
+        assert (outcome.verb, outcome.result, outcome.condemns) == (verb, "failed", False)
+        assert Backoff().after(action, outcome, 0.0).waits(action, 0.5)
 
 
 def test_a_replica_that_a_person_pauses_at_the_gate_condemns_nothing(world: World) -> None:

@@ -503,6 +503,17 @@ def test_while_a_revision_is_held_the_good_replicas_are_mended() -> None:
     assert stopped.misses("net-shop").plan().actions[-1].idle, "its network comes first"
 
 
+def test_what_can_not_be_read_any_more_is_kept_alive() -> None:
+    world = steady(make_service(replicas=2))
+    world = replace(
+        world, desired=replace(world.desired, services={}, problems=(Problem(Place("web.yaml"), "", "bad", ref=WEB),))
+    )
+    assert not world.plan().actions
+    (action,) = world.sees("web-1", state="exited", exit_code=1).plan().actions
+    assert (action.verb, action.origin) == ("held", "drift")
+    assert [str(c) for c in action.causes] == ["its manifest can't be read", "replica 1 was stopped (exit 1)"]
+
+
 def test_a_failed_revision_stays_held_whatever_it_is_called() -> None:
     bad = make_service(image=NEW_IMAGE)
     world = failed(bad).wants(make_service(image=NEW_IMAGE, description="please"))

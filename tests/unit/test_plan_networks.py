@@ -87,6 +87,20 @@ def test_a_namespace_of_another_source_is_known_by_what_is_recorded() -> None:
     assert problem.message == "there is no namespace other; correct the name, or remove it"
 
 
+def test_a_network_goes_after_those_who_joined_it() -> None:
+    world = joins(sharing(steady(JOINED, namespaces=SPACES), "shop"))
+    emptied = replace(world, desired=replace(world.desired, namespaces={}, services={}, mentioned=frozenset()))
+    after = {action.ref: action.after for action in emptied.plan().actions}
+    assert after == {WEB: (), Ref("other"): (WEB,), Ref("shop"): (WEB,)}
+
+    leaving = make_service()
+    spaces = {"shop": world.desired.namespaces["shop"]}
+    mentioned = frozenset({WEB, Ref("shop")})
+    desired = replace(world.desired, namespaces=spaces, services={WEB: leaving}, mentioned=mentioned)
+    found = {action.ref: (action.verb, action.after) for action in replace(world, desired=desired).plan().actions}
+    assert found[WEB][0] == "replace" and found[Ref("other")] == ("remove", (WEB,))
+
+
 def test_what_a_namespace_shares_is_recorded() -> None:
     world = sharing(steady(make_service(), namespaces=SPACES), "shop", recorded=False)
     (action,) = world.plan().actions

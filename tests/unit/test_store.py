@@ -319,6 +319,16 @@ def test_containers_that_are_gone_are_forgotten(store: Store) -> None:
     assert [c.id for c in store.recorded().services[WEB].containers] == ["c2"]
 
 
+def test_a_row_that_can_not_be_read_is_said_with_the_way_out(store: Store) -> None:
+    promoted(store, service())
+    with closing(sqlite3.connect(store.directory / "state.db")) as db:
+        db.execute("update revisions set digests = '{torn'")
+        db.commit()
+    with pytest.raises(StateError, match="can't be used") as caught:
+        store.recorded()
+    assert caught.value.hint
+
+
 def test_an_intent_ends_once(store: Store) -> None:
     revision = promoted(store, service())
     intent = store.begin("create", WEB, "", 0, revision.id)
@@ -336,13 +346,14 @@ def test_networks_and_volumes(store: Store) -> None:
     store.record_namespace(SHOP, "src")
     assert store.recorded().namespaces["shop"].network == "n2"
 
-    store.end(store.begin("volume", WEB, "", 0, "").nonce, Effect("volume", "x", "lb.shop.data", created="then"))
+    nonce = store.begin("volume", WEB, "", 0, "").nonce
+    store.end(nonce, Effect("volume", "x", "lb.shop.data", created="then"))
     store.adopt_volume(RecordedVolume("lb.shop.old", "shop", "before"))
     store.forget_service(WEB, "src")
     store.forget_namespace("shop")
     assert store.recorded().namespaces == {}
     assert store.recorded().volumes == {
-        "lb.shop.data": RecordedVolume("lb.shop.data", "shop", "then"),
+        "lb.shop.data": RecordedVolume("lb.shop.data", "shop", "then", nonce=nonce),
         "lb.shop.old": RecordedVolume("lb.shop.old", "shop", "before"),
     }
 
@@ -541,8 +552,9 @@ def test_protection_is_recorded_with_a_good_revision(store: Store) -> None:
 
 
 def test_how_a_volume_was_made_is_kept(store: Store) -> None:
-    store.end(store.begin("volume", WEB, "v", 0, "").nonce, Effect("volume", "v", "v", created="c", definition="s:h"))
-    assert store.recorded().volumes["v"] == RecordedVolume("v", "shop", "c", "s:h")
+    nonce = store.begin("volume", WEB, "v", 0, "").nonce
+    store.end(nonce, Effect("volume", "v", "v", created="c", definition="s:h"))
+    assert store.recorded().volumes["v"] == RecordedVolume("v", "shop", "c", "s:h", nonce)
 
 
 def test_removals_count_for_ten_minutes(store: Store, clock: Time) -> None:
