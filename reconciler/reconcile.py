@@ -76,7 +76,7 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 
 def stamped(desired: Desired, decided: Plan) -> Plan:
     """The plan with the commit that it carries out. Git is asked only where something is to be done."""
-    if not decided.changes:
+    if not decided.changes or not desired.named:
         return decided
     return replace(decided, commit=str(checkout.look(desired.root)))
 

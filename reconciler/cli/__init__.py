@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
 from . import (
     activity,
+    again,
     applying,
     completion,
     describe,
@@ -60,6 +61,8 @@ lb.add_command(manifests.schema)
 lb.add_command(applying.plan)
 lb.add_command(applying.apply)
 lb.add_command(applying.down)
+lb.add_command(again.restart)
+lb.add_command(again.retry)
 lb.add_command(running.daemon)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)

@@ -98,9 +98,7 @@ def apply(
             return _say_timed_out(cancel)
         decided = reconcile.preview(desired, store, runtime, answers)
         answers = _ask(decided, answers, output, yes=yes)
-        code = _carry_out(
-            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
-        )
+        code = carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
     return worst([code, _say_unasked(unasked)])
 
 
@@ -131,9 +129,7 @@ def down(path: Path, state: str | None, output: str, yes: bool, timeout: float |
         if decided.actions and not yes:
             confirm("Remove all of this?")
         answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))
-        return _carry_out(
-            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
-        )
+        return carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
 
 
 def _preview(desired: Desired, answers: plans.Answers, state: Path, output: str) -> tuple[int, Plan]:
@@ -160,7 +156,8 @@ def _say_unasked(unasked: Sequence[str]) -> int:
     return EXIT_FAILED if unasked else EXIT_OK
 
 
-def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
+def carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
+    """One cycle, and what came of it, shown."""
     cycle = reconcile.carry_out(desired, answers, tools)
     marker.release(tools.runtime, tools.store)
     reporter.close()

@@ -112,6 +112,7 @@ class RecordedService:
     protect: bool = False
     note: str = ""  # why it is held back, until that is mended
     hosts: tuple[str, ...] = ()
+    restart: str = ""  # when it was asked for, until it is through
 
     @property
     def shown(self) -> Revision | None:

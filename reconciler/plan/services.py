@@ -227,6 +227,10 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
         raise ValueError("a change of what is not there")
     change = _author(base, current, refused)
     left = _left_behind(service, known, refused)
+    if known.restart:
+        if not change.replace:
+            base = _of_same_image(base, look, current)
+        change = replace(change, replace=(*change.replace, Cause("restart was asked for")), moved=False)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
@@ -234,12 +238,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
         if _drift(replace(base, base=current.base), service, known):
             base = replace(base, moved=False)
         return _resumed(base, known)
-    base = replace(base, base=current.base, fingerprint=current.fingerprint)
-    # Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest.
-    if current.image_id in look.observed.images.values():
-        base = replace(base, image_id=current.image_id, digest=current.digest)
-    elif current.digest:
-        base = replace(base, image_id="", digest=current.digest)
+    base = _of_same_image(replace(base, base=current.base, fingerprint=current.fingerprint), look, current)
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
@@ -252,6 +251,13 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
     causes = change.record + _given_up(known)
     return replace(base, verb="record", causes=causes) if causes else None
+
+
+def _of_same_image(base: Action, look: Look, current: Revision) -> Action:
+    """Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest."""
+    if current.image_id in look.observed.images.values():
+        return replace(base, image_id=current.image_id, digest=current.digest)
+    return replace(base, image_id="", digest=current.digest) if current.digest else base
 
 
 def _given_up(known: RecordedService) -> tuple[Cause, ...]:

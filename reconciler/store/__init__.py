@@ -32,7 +32,7 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect, Intent
-from . import history, migration, removed, rows
+from . import history, migration, orders, removed, revising, rows
 from .connection import connect, readable, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
@@ -189,6 +189,8 @@ class Store:
                 digest=digest,
             )
             rows.put_revision(db, revision)
+            if revision.base == revision.id:
+                orders.served_by(db, service.ref, revision.id)
         return revision
 
     def set_image(self, revision: str, image_id: str, digest: str) -> None:
@@ -198,50 +200,30 @@ class Store:
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where namespace = ? and service = ? "
-                "and status in ('current', 'failed') and id != ?",
-                (*service.ref, revision),
-            )
-            db.execute("update revisions set status = 'current' where id = ?", (revision,))
-            db.execute(
-                "update containers set revision = ? where namespace = ? and service = ? "
-                "and base = (select base from revisions where id = ?)",
-                (revision, *service.ref, revision),
-            )
+            revising.promote(db, revision, service.ref)
             rows.put_service(db, service, source, self._clock())
 
     def fail(self, revision: str, cause: str, logs: Sequence[str]) -> None:
-        """Remembered apart from the current one, so that it is not tried again until something changes."""
+        """Remembered apart from the current one, so that it is not tried again until something changes. A restart that
+        was asked for is not tried again either."""
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where status = 'failed' and (namespace, service) = "
-                "(select namespace, service from revisions where id = ?)",
-                (revision,),
-            )
-            db.execute(
-                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ?",
-                (cause, json.dumps(list(logs)), self._clock(), revision),
-            )
+            revising.fail(db, revision, cause, logs, self._clock())
+
+    def order_restart(self, ref: Ref) -> None:
+        """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""
+        with self._transaction() as db:
+            orders.restart(db, ref, self._clock())
+
+    def order_retry(self, ref: Ref) -> None:
+        with self._transaction() as db:
+            orders.retry(db, ref, self._clock())
 
     def record_service(self, service: Service, source: str, digests: Mapping[str, str]) -> None:
         """A change that needs no engine call: the current revision keeps its id and number. A failed or pending
         revision is forgotten, because the author has gone back to the current one."""
         at = self._clock()
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where namespace = ? and service = ? "
-                "and status in ('failed', 'pending')",
-                service.ref,
-            )
-            db.execute(
-                "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
-                "where namespace = ? and service = ? and status = 'current' and digests != ?",
-                (
-                    rows.in_order(service.written), rows.dump(service.shown), rows.in_order(service.authored),
-                    rows.dump(digests), at, *service.ref, rows.dump(digests),
-                ),
-            )  # fmt: skip
+            revising.record(db, service, digests, at)
             rows.put_service(db, service, source, at)
 
     # --- whole objects
@@ -263,6 +245,7 @@ class Store:
             db.execute("delete from services where namespace = ? and name = ?", ref)
             db.execute("delete from containers where namespace = ? and service = ?", ref)
             ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
+            orders.clear(db, ref)
             at = seconds(self._clock())
             if ran:  # a remnant of one that was removed already counts no second time
                 db.execute("insert into removals values (?, ?)", (source, at))

@@ -100,6 +100,7 @@ def restore(file: Path, directory: Path, clock: Clock = now) -> Path | None:
             sources = db.execute("select source from services union select source from namespaces")
             rows.put_meta(db, rows.RESTORED, json.dumps({row["source"]: clock() for row in sources}))
             rows.put_meta(db, _BACKED_UP, "")
+            db.execute("delete from orders")  # what was asked for then was done since
         kept = _keep(directory, clock)
         with _translated(directory), contextlib.closing(connect(directory, create=False)) as live, _reading(copy) as db:
             db.backup(live, progress=_patience())

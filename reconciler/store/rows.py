@@ -24,6 +24,7 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect
+from . import orders
 
 RESTORED = "restored_at"  # meta: source → when a backup of the state was put back and not looked at since
 
@@ -57,8 +58,11 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
     for row in db.execute("select * from containers order by number, attempt"):
         containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
     notes = {Ref(r["namespace"], r["service"]): str(r["text"]) for r in db.execute("select * from notes")}
+    asked = orders.restarts(db)
     services = {
-        ref: replace(_service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""))
+        ref: replace(
+            _service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""), restart=asked.get(ref, "")
+        )
         for row in db.execute("select * from services order by namespace, name")
         for ref in [Ref(row["namespace"], row["name"])]
     }

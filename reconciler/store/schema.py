@@ -63,6 +63,12 @@ MIGRATIONS = (
     alter table revisions add column authored text not null default '{}';
     """,
     "alter table volumes add column nonce text not null default ''",
+    """
+    create table orders (
+        namespace text not null, service text not null, asked text not null, revision text not null,
+        primary key (namespace, service)
+    ) strict;
+    """,
     # What is removed is kept for a while, apart from what is recorded. `removed_revisions` has the columns of
     # `revisions`, in their order: who adds one there adds it here.
     """

@@ -19,6 +19,9 @@ from tests.support.eventually import eventually
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
+CODES |= dict.fromkeys(
+    ["lb retry demo/redis", "lb retry web -n demo", "lb retry demo/web --source examples/quickstart"], 1
+)  # nothing is held
 # The desk is a source already.
 CODES["lb init shop"] = CODES["lb init infra --name shop"] = 64
 CODES["lb init shop --host-config host.yaml"] = 64
