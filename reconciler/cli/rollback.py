@@ -19,17 +19,20 @@ from . import doors, names
 from .names import namespace_option, require
 from .options import Asked, Outside, debug_option, outside_options, say, scope, service_ref, state_dir, state_option
 
-path_argument = click.argument("path", default=".", type=click.Path(path_type=Path))
+source_option = click.option(
+    "--source", default=".", type=click.Path(path_type=Path), metavar="PATH",
+    help="The source that it is of; the current folder by default.",
+)  # fmt: skip
 to_option = click.option("--to", "number", type=click.IntRange(min=0), metavar="N", help="The revision to go back to.")
 dry_option = click.option("--dry-run", is_flag=True, help="Only show what would change.")
 
 
 @click.command(
     epilog="\b\nExamples:\n  lb rollback demo/redis\n  lb rollback demo/redis --to 0 --dry-run\n"
-    "  lb rollback web -n demo examples/quickstart"
+    "  lb rollback web -n demo --source examples/quickstart"
 )
 @click.argument("service", metavar="NAMESPACE/SERVICE", shell_complete=names.services)
-@path_argument
+@source_option
 @namespace_option
 @to_option
 @dry_option
@@ -37,14 +40,14 @@ dry_option = click.option("--dry-run", is_flag=True, help="Only show what would 
 @state_option
 @debug_option
 def rollback(
-    service: str, path: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
+    service: str, source: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
     state: str | None,
 ) -> None:  # fmt: skip
     """Write an earlier revision of a service back into its manifest.
 
     Without --to: the revision before the current one; while a newer one failed or is not finished, the current one.
     Only the spec changes, to what was written then; comments and everything else in the file stay. Shows the
-    difference, and leaves the commit and the apply to you. PATH is the source.
+    difference, and leaves the commit and the apply to you.
     """
     ref, directory = service_ref(service, namespace), state_dir(state)
     with doors.remembered(directory) as store:
@@ -53,7 +56,7 @@ def rollback(
         require(recorded, *ref, hint=f"`lb undelete {ref}` brings back a service that was removed")
     known = recorded.services[ref]
     target = _target(known, revisions, number)
-    files = _files(path, outside, ref, known.source)
+    files = _files(source, outside, ref, known.source)
     now = rewrite.says(files, ref)
     change = rewrite.respecified(files, ref, target.said)
     if not change.changes:
@@ -63,12 +66,12 @@ def rollback(
             say(f"{change.file} was edited since it was applied; that goes too")
         _show_and_write([change], dry_run, directory)
     if not dry_run:
-        _say_what_differs(Asked(path, [], None, outside), ref, target)
+        _say_what_differs(Asked(source, [], None, outside), ref, target)
 
 
 @click.command(epilog="\b\nExamples:\n  lb undelete old/past\n  lb undelete past -n old --dry-run")
 @click.argument("target", metavar="NAMESPACE[/SERVICE]")
-@path_argument
+@source_option
 @namespace_option
 @to_option
 @dry_option
@@ -76,14 +79,14 @@ def rollback(
 @state_option
 @debug_option
 def undelete(
-    target: str, path: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
+    target: str, source: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
     state: str | None,
 ) -> None:  # fmt: skip
     """Write the manifest of a removed service or namespace again.
 
     It is written at the end of the file in which it stood, with its description, labels, hosts and protection, and as
     its last good revision said. A service's namespace comes back with it where it is gone too. Shows the difference,
-    and leaves the commit and the apply to you. PATH is the source. The last 200 removed services are kept.
+    and leaves the commit and the apply to you. The last 200 removed services are kept.
     """
     space, name = scope(target, namespace)
     ref, directory = Ref(space or "", name or ""), state_dir(state)
@@ -94,7 +97,7 @@ def undelete(
         gone = [_gone(store, recorded, ref, number)]
         if ref.name and (around := _kept(store, recorded, Ref(ref.namespace))):
             gone.insert(0, around)
-    files = _files(path, outside, ref, gone[-1].source)
+    files = _files(source, outside, ref, gone[-1].source)
     if ref in files.stand:
         hint = f"`lb rollback {ref}` changes it" if ref.name else ""
         raise UsageError(f"{ref} is in the source, in {files.stand[ref][0][0]}", hint=hint)
@@ -166,7 +169,7 @@ def _files(path: Path, outside: Outside, ref: Ref, source: str) -> Files:
     if files.name != source:
         raise UsageError(
             f"{ref} belongs to source {source}, and {files.root} is source {files.name}",
-            hint="name the source's folder as PATH, or go there",
+            hint="name its folder with --source PATH",
         )
     return files
 

@@ -1,7 +1,7 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
 from .action import Action, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
-from .cause import Cause, Rule
+from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
     Condition,
@@ -38,6 +38,7 @@ from .recorded import (
 
 __all__ = [
     "NOWHERE",
+    "RESTART",
     "Action",
     "Activity",
     "ActivityType",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from .desired import Place
 
+RESTART = "restart was asked for"
 Rule = Literal["record", "scale", "in-place", "replace"]
 
 

@@ -44,6 +44,7 @@ class Revision:
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
+    restart: bool = False  # a person asked for new containers; nothing that is written need have changed
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
     digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from .. import drift, fingerprint, rollout
 from ..model import (
+    RESTART,
     Action,
     Cause,
     Container,
@@ -230,7 +231,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if known.restart:
         if not change.replace:
             base = _of_same_image(base, look, current)
-        change = replace(change, replace=(*change.replace, Cause("restart was asked for")), moved=False)
+        change = replace(change, replace=(*change.replace, Cause(RESTART)), moved=False)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"

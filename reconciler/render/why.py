@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..checkout import Touch
-from ..model import Activity, Cause, Ref, Revision
+from ..model import RESTART, Activity, Cause, Ref, Revision
 from .tables import age, columns, plain
 
 ENTRIES = 5
@@ -56,6 +56,8 @@ def rule(entry: Activity, cause: Cause) -> str:
     """Why the cause asked for this action."""
     if cause.rule:
         return f"{cause.field.partition(' (')[0]} {_OF_FIELD[cause.rule]}"
+    if cause.field == RESTART:
+        return "a person wanted new containers of what runs"
     return _OF_ACTION.get(entry.reason.partition("-")[0], "")
 
 

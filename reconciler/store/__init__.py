@@ -187,10 +187,9 @@ class Store:
                 digests=digests_of(name),
                 authored=service.authored,
                 digest=digest,
+                restart=not base and orders.served_by(db, service.ref, name),
             )
             rows.put_revision(db, revision)
-            if revision.base == revision.id:
-                orders.served_by(db, service.ref, revision.id)
         return revision
 
     def set_image(self, revision: str, image_id: str, digest: str) -> None:
@@ -213,6 +212,11 @@ class Store:
         """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""
         with self._transaction() as db:
             orders.restart(db, ref, self._clock())
+
+    def call_off_restart(self, ref: Ref) -> bool:
+        """Also one that failed. Whether there was any."""
+        with self._transaction() as db:
+            return orders.call_off(db, ref, self._clock())
 
     def order_retry(self, ref: Ref) -> None:
         with self._transaction() as db:

@@ -169,11 +169,11 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, in_order(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)), r.digest, in_order(r.authored),
+            json.dumps(list(r.logs)), r.digest, in_order(r.authored), r.restart,
         ),
     )  # fmt: skip
 
@@ -268,6 +268,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
         digest=row["digest"],
+        restart=bool(row["restart"]),
     )
 
 

@@ -92,4 +92,8 @@ MIGRATIONS = (
         name text primary key, root text not null, named text not null, commit_id text not null, at text not null
     ) strict;
     """,
+    """
+    alter table revisions add column restart integer not null default 0;
+    alter table removed_revisions add column restart integer not null default 0;
+    """,
 )

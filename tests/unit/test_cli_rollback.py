@@ -117,7 +117,7 @@ def test_a_document_that_was_moved_is_found(written: Desk) -> None:
 
 def test_a_path_names_the_source(written: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/")
-    assert "there are no manifests" not in written.lb("rollback", "demo/redis", str(written.folder)).err
+    assert "there are no manifests" not in written.lb("rollback", "demo/redis", "--source", str(written.folder)).err
     assert "replicas: 1" in read(written)
 
 
@@ -126,7 +126,7 @@ def test_another_source_is_refused(written: Desk, tmp_path: Path) -> None:
     other.mkdir()
     (other / "lb.yaml").write_text("name: other\n")
     (other / "demo.yaml").write_text(REDIS)
-    said = written.lb("rollback", "demo/redis", str(other), code=64)
+    said = written.lb("rollback", "demo/redis", "--source", str(other), code=64)
     assert "belongs to source quickstart" in said.err and (other / "demo.yaml").read_text() == REDIS
 
 
