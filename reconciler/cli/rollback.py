@@ -45,7 +45,8 @@ def rollback(
 ) -> None:  # fmt: skip
     """Write an earlier revision of a service back into its manifest.
 
-    Without --to: the revision before the current one; while a newer one failed or is not finished, the current one.
+    Without --to: the last one before the current one that was written otherwise; while a newer one failed or is not
+    finished, the current one.
     Only the spec changes, to what was written then; comments and everything else in the file stay. Shows the
     difference, and leaves the commit and the apply to you.
     """
@@ -113,10 +114,12 @@ def _target(known: RecordedService, revisions: Sequence[Revision], number: int |
         return _numbered(known.ref, revisions, number)
     if known.current and (known.failed or known.pending):
         return known.current
-    parent = known.current.parent if known.current else ""
-    found = next((revision for revision in revisions if parent and revision.id == parent), None)
+    by_id, found = {revision.id: revision for revision in revisions}, known.current
+    while found and known.current and dict(found.said) == dict(known.current.said):
+        found = by_id.get(found.parent)  # a restart, or a variable's new value, is written as what it came after
     if found is None:
-        raise LbError(f"{known.ref} has no earlier revision", hint=f"`lb history {known.ref}` lists all")
+        hint = f"`lb history {known.ref}` lists all"
+        raise LbError(f"{known.ref} has no earlier revision that is written otherwise", hint=hint)
     return found
 
 

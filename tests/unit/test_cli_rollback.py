@@ -94,6 +94,11 @@ def test_while_a_revision_is_held_the_current_one_is_meant(written: Desk) -> Non
     assert written.lb("get", "service", "demo/redis", "-o", "json").json["state"]["state"] == "started"
 
 
+def test_a_restart_is_no_revision_to_go_back_to(written: Desk) -> None:
+    written.lb("restart", "demo/redis")
+    assert "-  replicas: 2\n+  replicas: 1\n" in written.lb("rollback", "demo/redis").out
+
+
 def test_what_was_edited_since_is_told(written: Desk) -> None:
     write(written, read(written).replace("replicas: 2", "replicas: 7"))
     assert "was edited since it was applied" in written.lb("rollback", "demo/redis").err
@@ -139,7 +144,9 @@ def test_what_can_not_be_gone_back_to(written: Desk) -> None:
     write(written, REDIS.replace("name: redis", "name: new"), "new.yaml")
     write(written, REDIS.split("---\n")[0].replace("name: redis", "name: new"), "new.yaml")
     written.apply()
-    assert "demo/new has no earlier revision" in written.lb("rollback", "demo/new", code=1).err
+    assert (
+        "demo/new has no earlier revision that is written otherwise" in written.lb("rollback", "demo/new", code=1).err
+    )
 
 
 def test_anchors_are_refused_with_their_line(written: Desk) -> None:
