@@ -227,7 +227,7 @@ def _allow(call: Call, order: Order, store: Store, runtime: Runtime) -> None:
     if refusal:
         raise LbError(refusal)
     wanted = _with(sight.recorded, order.granted(known))
-    decided = plans.make(call.only, wanted, sight.observed)
+    decided = reconcile.in_force(call.only, wanted, plans.make(call.only, wanted, sight.observed))
     _check(call, decided)
     if call.output == "text":
         click.echo(render.plan_text(replace(decided, problems=(), guards=())))

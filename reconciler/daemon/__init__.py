@@ -135,7 +135,7 @@ class Daemon:
         superseded = self._supersede(desired, {job.action.ref: job.action for job in jobs})
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
-        decided = plan.make(desired, sight.recorded, sight.observed, answers)
+        decided = reconcile.decide(desired, sight, answers)
         reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
         if self._journal.plan(decided, sight.recorded):

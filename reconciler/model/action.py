@@ -76,7 +76,7 @@ class Action:
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored"]
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout"]
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
+from ..model import RESTART, Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
 from . import guards, held, namespaces, removals, services, volumes
 
 
@@ -18,12 +18,14 @@ class Answers:
     """What the person has already answered: adoption, and the hash of a list of removals.
 
     `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason; `busy` are
-    objects with an action still under way, which are left alone.
+    objects with an action still under way, which are left alone. `take_over`: this checkout of the source counts from
+    now on.
     """
 
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
+    take_over: bool = False
     not_in_place: Mapping[Ref, str] = field(default_factory=dict)
     busy: frozenset[Ref] = frozenset()
 
@@ -86,6 +88,21 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
         if known.ref not in answers.busy and _selected(desired, known.ref)
     ]
     return [action for action in found if action]
+
+
+def authored(plan: Plan) -> tuple[Ref, ...]:
+    """Objects that are changed because the source says something else than what is recorded."""
+    return tuple(
+        action.ref
+        for action in plan.actions
+        if action.origin == "author" and not action.idle and any(cause.field != RESTART for cause in action.causes)
+    )
+
+
+def of_another_checkout(plan: Plan, why: str) -> Plan:
+    """Where the source was applied from elsewhere, or at a later commit, its changes wait for a person's word. What it
+    does not change is healed all the same, because that goes by what is recorded."""
+    return replace(plan, guards=(*plan.guards, Guard("checkout", why, authored(plan))))
 
 
 def _inside(removal: Action) -> tuple[Ref, ...]:
