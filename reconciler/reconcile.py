@@ -209,6 +209,8 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     sight = look(tools.store, tools.runtime)
     decided = stamped(desired, decide(desired, sight, answers))
     settle(desired, sight, decided, tools)
+    for drifted in decided.drifted:
+        tools.store.add_activity(drifted.ref, "warning", "Drift", str(drifted))
     outcomes = apply.run(plan.allowed(decided), tools)
     if not tools.cancel.is_set():
         end_of_restore(desired, sight, decided, tools.store)

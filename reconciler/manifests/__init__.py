@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import schema
-from ..model import Desired, Namespace, Place, Problem, Ref, Service
+from ..model import Desired, DriftPolicy, Namespace, Place, Problem, Ref, Service
 from . import checks, foreign, hosts, maker, normalise, templates
 from .configuration import dotted
 from .editing import Unable, appended, edited
 from .hosts import variables as host_variables
-from .lb_yaml import Settings, settings
+from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
@@ -246,9 +246,18 @@ class _Reader:
         said: Namespace | Service | None
         if ref.name:
             said, complaints = normalise.service(document, value, ref, self.around)
+            said = said and self._with_drift(said, value["spec"].get("drift", {}))
         else:
             said, complaints = normalise.namespace(document, value)
         return said, [_complain(document, path, text, ref) for path, text in complaints]
+
+    def _with_drift(self, said: Service, own: Mapping[str, Any]) -> Service:
+        policy = drift(own, self.settings.drift)
+        if policy == DriftPolicy():
+            return said
+        shown = f"{policy.mode}, ignore {', '.join(policy.ignore)}" if policy.ignore else policy.mode
+        places = {"drift": self.settings.drift_at, **said.places}
+        return replace(said, drift=policy, shown={**said.shown, "drift": shown}, places=places)
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""

@@ -1,6 +1,6 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .action import Action, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
 from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
@@ -50,6 +50,7 @@ __all__ = [
     "Desired",
     "Device",
     "DriftPolicy",
+    "Drifted",
     "EngineInfo",
     "EnvFile",
     "Guard",

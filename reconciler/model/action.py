@@ -59,6 +59,7 @@ class Action:
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
     digest: str = ""  # the image's, where it is known before it is pulled
+    tidies: bool = False  # only what is left over is removed
     moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
 
     @property
@@ -70,6 +71,18 @@ class Action:
     def idle(self) -> bool:
         """Nothing is to be done for it, but to say why it is held."""
         return self.verb == "held" and not self.replicas
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """What of an object is not as it was recorded, and why it is only told of."""
+
+    ref: Ref
+    causes: tuple[Cause, ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"{'; '.join(map(str, self.causes))} ({self.why})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +103,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     problems: tuple[Problem, ...] = ()
     guards: tuple[Guard, ...] = ()
+    drifted: tuple[Drifted, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
     host: str = ""  # this host's name, "" where it has none

@@ -158,6 +158,14 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """Whether drift is repaired or only told of, and the fields whose drift does not count."""
+
+    mode: DriftMode = "heal"
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as wanted.
 
@@ -182,6 +190,7 @@ class Service:
     secrets: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, NamedVolume] = field(default_factory=dict)
     protect: bool = False  # its removal is refused
+    drift: DriftPolicy = DriftPolicy()  # its own over that of lb.yaml
     authored: Mapping[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
 
@@ -204,14 +213,6 @@ class Namespace:
     protect: bool = False
     written: Mapping[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class DriftPolicy:
-    """What lb.yaml says of drift: whether it is repaired or only told, and the fields whose drift does not count."""
-
-    mode: DriftMode = "heal"
-    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .cause import Cause
-from .desired import Dependency, Place, Ref
+from .desired import Dependency, DriftPolicy, Place, Ref
 from .observed import Volume
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
@@ -114,6 +114,7 @@ class RecordedService:
     note: str = ""  # why it is held back, until that is mended
     hosts: tuple[str, ...] = ()
     restart: str = ""  # when it was asked for, until it is through
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
 
     @property
     def shown(self) -> Revision | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..model import RESTART, Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, held, namespaces, removals, services, volumes
+from ..model import RESTART, Action, Container, Desired, Drifted, Guard, Observed, Plan, Problem, Recorded, Ref
+from . import guards, held, namespaces, removals, services, told, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     owned, problems = _owned(desired, recorded)
     actions: list[Action] = []
     found: list[Guard] = []
+    drifted: list[Drifted] = []
     strangers = _strangers(recorded, observed)
     for name in sorted(owned.namespaces):
         namespace = owned.namespaces[name]
@@ -42,20 +43,21 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
             continue
         if _selected(owned, namespace.ref) or _holds_selected(owned, name):
             action, guard = namespaces.decide(namespace, recorded, observed, answers.adopt)
-            actions += [action] if action else []
+            if action and action.origin == "drift" and desired.drift.mode == "report":
+                drifted.append(told.of_namespace(namespace, action))
+            else:
+                actions += [action] if action else []
             found += [guard] if guard else []
     blocked = {ref for guard in found for ref in guard.refs}
     for ref in services.in_order(owned.services):
         if ref in answers.busy or not _selected(owned, ref):
             continue
-        decided = services.decide(
-            services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ())),
-            answers.not_in_place.get(ref, ""),
-            answers.adopt,
-        )
-        found += [decided.guard] if decided.guard else []
+        look = services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ()))
+        decided = services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
+        drifted += told.of_service(look, decided.action)
+        found += [guard for guard in (decided.guard, told.without_data(look, decided.action)) if guard]
         if decided.action and Ref(ref.namespace) not in blocked:
-            actions.append(replace(decided.action, unattended=answers.no_wait))
+            actions.append(replace(told.untouched(look, decided.action), unattended=answers.no_wait))
     found += _redefined(owned, recorded, observed, actions)
     actions += _tended(owned, recorded, observed, answers)
     gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
@@ -67,6 +69,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         actions=tuple(services.link(actions, answers.busy) + gone),
         problems=problems,
         guards=tuple(found),
+        drifted=tuple(drifted),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
         host=desired.host,
@@ -81,11 +84,10 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
         if known.source == desired.source and ref in desired.mentioned and ref not in desired.services
     ]
     found = [
-        held.unreadable(
-            known, services.replicas_of(known, observed), services.network_of(known.ref.namespace, recorded, observed)
-        )
+        held.unreadable(known, services.replicas_of(known, observed, known.drift), network)
         for known in unread
-        if known.ref not in answers.busy and _selected(desired, known.ref)
+        if known.ref not in answers.busy and _selected(desired, known.ref) and known.drift.mode == "heal"
+        for network in [services.network_of(known.ref.namespace, recorded, observed)]
     ]
     return [action for action in found if action]
 

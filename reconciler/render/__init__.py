@@ -25,6 +25,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"kind": g.kind, "message": g.message, "objects": [str(r) for r in g.refs], "confirm": g.confirm}
             for g in plan.guards
         ],
+        "drift": [
+            {"object": str(d.ref), "causes": [str(cause) for cause in d.causes], "why": d.why} for d in plan.drifted
+        ],
         "summary": summary(plan),
         "host": plan.host,
     }
@@ -57,6 +60,9 @@ def plan_text(plan: Plan) -> str:
         for cause in action.causes:
             at = f"  [{cause.at.file}:{cause.at.line}]" if cause.at and cause.at.file else ""
             lines.append(f"    {cause}{at}")
+    for drifted in plan.drifted:
+        lines.append(f"? drift of {drifted.ref.kind} {drifted.ref} ({drifted.why})")
+        lines += [f"    {cause}" for cause in drifted.causes]
     lines += [f"! {guard.message}" for guard in plan.guards]
     lines.append(summary_text(plan))
     return "\n".join(lines)
@@ -101,8 +107,9 @@ def cycle_text(cycle: Cycle) -> str:
 
 
 def held_back(plan: Plan) -> list[str]:
-    """A line for each problem and guard."""
-    return [*map(str, plan.problems), *(guard.message for guard in plan.guards)]
+    """A line for each problem, for each guard, and for drift that is only told of."""
+    drifted = [f"drift of {each.ref}: {each}" for each in plan.drifted]
+    return [*map(str, plan.problems), *drifted, *(guard.message for guard in plan.guards)]
 
 
 def namespaces_table(rows: Sequence[tuple[RecordedNamespace, Sequence[Status]]], wide: bool) -> Table:

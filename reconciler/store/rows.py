@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..model import (
     Dependency,
+    DriftPolicy,
     Namespace,
     OpenIntent,
     Place,
@@ -204,14 +205,15 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts"
+        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts, "
+        "drift = excluded.drift"
     )
     db.execute(
         "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
-        f"updated, protect, hosts) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        f"updated, protect, hosts, drift) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
         (
             *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
-            service.protect, json.dumps(service.hosts),
+            service.protect, json.dumps(service.hosts), dump(asdict(service.drift)),
         ),
     )  # fmt: skip
 
@@ -243,7 +245,12 @@ def _service(
         containers=tuple(containers),
         hosts=tuple(json.loads(row["hosts"])),
         protect=bool(row["protect"]),
+        drift=_drift(json.loads(row["drift"])),
     )
+
+
+def _drift(said: Mapping[str, Any]) -> DriftPolicy:
+    return DriftPolicy(said.get("mode", "heal"), tuple(said.get("ignore", ())))
 
 
 def to_revision(row: sqlite3.Row) -> Revision:

@@ -96,4 +96,5 @@ MIGRATIONS = (
     alter table revisions add column restart integer not null default 0;
     alter table removed_revisions add column restart integer not null default 0;
     """,
+    "alter table services add column drift text not null default '{}'",
 )
