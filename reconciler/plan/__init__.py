@@ -37,6 +37,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     found: list[Guard] = []
     drifted: list[Drifted] = []
     strangers = _strangers(recorded, observed)
+    vanished = frozenset(recorded.volumes) - {volume.name for volume in observed.volumes}
     for name in sorted(owned.namespaces):
         namespace = owned.namespaces[name]
         if namespace.ref in answers.busy:
@@ -52,7 +53,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     for ref in services.in_order(owned.services):
         if ref in answers.busy or not _selected(owned, ref):
             continue
-        look = services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ()))
+        look = services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ()), vanished)
         decided = services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
         drifted += told.of_service(look, decided.action)
         found += [guard for guard in (decided.guard, told.without_data(look, decided.action)) if guard]

@@ -33,12 +33,14 @@ from . import drifting, held
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that bears on one service: what is wanted, recorded, observed, and containers that only look like its."""
+    """All that bears on one service: what is wanted, recorded, observed, containers that only look like its, and which
+    recorded volumes are gone."""
 
     service: Service
     recorded: Recorded
     observed: Observed
     strangers: tuple[Container, ...] = ()
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

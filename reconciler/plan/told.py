@@ -75,11 +75,10 @@ def _gone(look: Look) -> Drifted:
 
 
 def _gone_volumes(look: Look) -> list[RecordedVolume]:
-    if "volumes" in look.service.drift.ignore:
+    if not look.gone or "volumes" in look.service.drift.ignore:
         return []
-    live = {volume.name for volume in look.observed.volumes}
     mounted = [volume.name for volume in services.volumes_of(look.service) if not volume.external]
-    return [look.recorded.volumes[name] for name in mounted if name in look.recorded.volumes and name not in live]
+    return [look.recorded.volumes[name] for name in mounted if name in look.gone]
 
 
 def _moved(look: Look, action: Action | None) -> Drifted | None:
