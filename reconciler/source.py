@@ -274,8 +274,10 @@ def _root(path: Path) -> tuple[Path, str]:
 
 def _named(path: Path, root: Path) -> Path:
     """The root as it was named, where a link leads there; the shell's own idea of the current folder counts."""
-    shell = Path(os.environ.get("PWD", "."))
-    here = Path(os.path.normpath((shell if shell.is_dir() and shell.samefile(".") else Path.cwd()) / path))
+    if not path.is_absolute():
+        shell = Path(os.environ.get("PWD", ""))
+        path = (shell if shell.is_absolute() and shell.is_dir() and shell.samefile(".") else Path.cwd()) / path
+    here = Path(os.path.normpath(path))
     return next((folder for folder in (here, *here.parents) if folder.resolve() == root), root)
 
 
