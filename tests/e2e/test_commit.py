@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.conftest import Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
-from tests.unit.test_checkout import git
+from tests.support.git import git
 
 
 def commit(sandbox: Sandbox, subject: str) -> str:

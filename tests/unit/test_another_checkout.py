@@ -10,7 +10,7 @@ import pytest
 
 from reconciler import checkout
 from tests.support.desk import Desk
-from tests.unit.test_checkout import git
+from tests.support.git import git
 
 
 @pytest.fixture

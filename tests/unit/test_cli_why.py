@@ -7,7 +7,7 @@ import pytest
 from reconciler import checkout, reconcile
 from reconciler.model import Desired
 from tests.support.desk import Desk
-from tests.unit.test_checkout import git
+from tests.support.git import git
 
 
 @pytest.fixture
