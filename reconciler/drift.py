@@ -7,8 +7,8 @@ Crash loops are no fault: the engine's own restart policy fights them, we report
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .model import Container, Replica
@@ -25,6 +25,16 @@ class Fault:
 def completed(seen: Container) -> bool:
     """A replica that ended as it should: exit 0 where the restart policy does not bring it back."""
     return seen.state == "exited" and seen.exit_code == 0 and _ends(seen.restart_policy)
+
+
+def overlooked(replica: Replica, ignore: Collection[str]) -> Replica:
+    """The replica as if it were as recorded, as far as these fields go."""
+    if not ignore:
+        return replica
+    row = replica.recorded
+    projection = {key: value for key, value in row.projection.items() if key not in ignore}
+    name = replica.seen.name if "name" in ignore else row.name
+    return replace(replica, recorded=replace(row, projection=projection, name=name))
 
 
 def faults(replica: Replica, networks: Mapping[str, str]) -> tuple[Fault, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from .model import Healthcheck, Logging, Mount, NamedVolume, Port, Service, Update
+from .model import DriftPolicy, Healthcheck, Logging, Mount, NamedVolume, Port, Service, Update
 
 VERSION = "h1"
 Class = Literal["record", "scale", "in-place", "replace"]
@@ -22,6 +22,7 @@ _CLASS: dict[str, Class] = {
     "meta": "record",
     "template": "record",  # its name; what it says counts as written in the manifest
     "update": "record",
+    "drift": "record",
     "pull_policy": "record",
     "depends_on": "record",
     "env_file": "record",  # what it sets counts as env
@@ -61,6 +62,7 @@ def fields(service: Service) -> dict[str, Any]:
         "stop_signal": spec.stop_signal,
         "stop_grace_period": spec.stop_grace_period,
         "update": _given(spec.update),
+        "drift": _drift(service.drift),
         "platform": spec.platform,
         "labels": dict(spec.labels) or None,
         "logging": asdict(spec.logging) if spec.logging != Logging() else None,
@@ -73,6 +75,10 @@ def fields(service: Service) -> dict[str, Any]:
         # An `init: false` is told from the engine's default; any other false is what an unset field is.
         flat |= {k: v for k, v in asdict(part).items() if v != () and (v is not False or k == "init")}
     return {path: value for path, value in flat.items() if value is not None}
+
+
+def _drift(policy: DriftPolicy) -> dict[str, Any] | None:
+    return {"mode": policy.mode, "ignore": policy.ignore} if policy != DriftPolicy() else None
 
 
 def _mount(service: Service, mount: Mount) -> list[Any]:

@@ -40,6 +40,7 @@ class Request:
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
+    take_over: bool = False
     only_check: bool = False  # whether it would be taken on
 
 
@@ -165,7 +166,7 @@ def _answer(asked: Any, answers: Any, ask: Callable[[Errand], None]) -> None:
     if not line:
         return  # only a look whether somebody listens
     request = Request(**json.loads(line))
-    answers_given = Answers(adopt=request.adopt, confirm=request.confirm, no_wait=request.no_wait)
+    answers_given = Answers(request.adopt, request.confirm, request.no_wait, request.take_over)
     errand = Errand(answers_given, lambda desired: _refusal(request, desired), only_check=request.only_check)
     ask(errand)
     while True:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from . import apply, marker, plan, secrets, snapshots
-from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
+from . import apply, checkout, marker, plan, secrets, snapshots, source
+from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
@@ -70,8 +70,56 @@ def look(store: Store, runtime: Runtime, busy: Collection[Ref] = ()) -> Sight:
 
 def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answers | None = None) -> Plan:
     """What a cycle would do now. Mutates nothing and takes no lock."""
-    sight = look(store, runtime)
-    return plan.make(desired, sight.recorded, sight.observed, answers)
+    return decide(desired, look(store, runtime), answers or plan.Answers())
+
+
+def decide(desired: Desired, sight: Sight, answers: plan.Answers) -> Plan:
+    """What is to be done now."""
+    decided = plan.make(desired, sight.recorded, sight.observed, answers)
+    return decided if answers.take_over else in_force(desired, sight.recorded, decided)
+
+
+def in_force(desired: Desired, recorded: Recorded, decided: Plan) -> Plan:
+    """The plan, held back where another checkout of the source counts. Git is asked only where its author changed
+    something."""
+    why = _another_checkout(desired, recorded) if desired.named and plan.authored(decided) else ""
+    return plan.of_another_checkout(decided, why) if why else decided
+
+
+def _another_checkout(desired: Desired, recorded: Recorded) -> str:
+    """Why this is not the checkout that is in force, "" when it is: that one lies elsewhere, or was newer."""
+    known = recorded.sources.get(desired.source)
+    owners = {service.source for service in recorded.services.values()}
+    owners |= {namespace.source for namespace in recorded.namespaces.values()}
+    if known is None or desired.source not in owners:
+        return ""
+    same = desired.named == known.named or desired.root in (known.root, str(Path(known.named).resolve()))
+    if not same and _holds(Path(known.root), desired.source):
+        return (
+            f"source {desired.source} was applied from {known.root} last, and this is {desired.root}: apply it there, "
+            f"or make this the one in force with --take-over"
+        )
+    if checkout.older(desired.root, known.commit):
+        return (
+            f"{desired.root} is at a commit that is older than {known.commit[:12]}, which was applied last: pull, or "
+            f"revert in a commit of its own, or go back to this one with --take-over"
+        )
+    return ""
+
+
+def _holds(root: Path, name: str) -> bool:
+    """Whether that source is still there. One that can't be read is."""
+    try:
+        return source.name(root) == name
+    except SourceError:
+        return root.exists()
+
+
+def stamped(desired: Desired, decided: Plan) -> Plan:
+    """The plan with the commit that it carries out. Git is asked only where something is to be done."""
+    if not decided.changes or not desired.named:
+        return decided
+    return replace(decided, commit=str(checkout.look(desired.root)))
 
 
 def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) -> None:
@@ -91,6 +139,9 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
     snapshots.prune(state, _in_use(desired, sight.observed))
+    if desired.named and plan.authored(plan.allowed(decided)):
+        commit = decided.commit.removesuffix("-dirty")
+        tools.store.record_source(desired.source, desired.root, desired.named, commit)
 
 
 def _in_use(desired: Desired, observed: Observed) -> list[str]:
@@ -156,8 +207,10 @@ def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cy
 
 def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[Plan, tuple[Outcome, ...]]:
     sight = look(tools.store, tools.runtime)
-    decided = plan.make(desired, sight.recorded, sight.observed, answers)
+    decided = stamped(desired, decide(desired, sight, answers))
     settle(desired, sight, decided, tools)
+    for drifted in decided.drifted:
+        tools.store.add_activity(drifted.ref, "warning", "Drift", str(drifted))
     outcomes = apply.run(plan.allowed(decided), tools)
     if not tools.cancel.is_set():
         end_of_restore(desired, sight, decided, tools.store)

@@ -78,6 +78,8 @@ def steps(action: Action) -> Rollout:
     service = action.service
     if service is None:
         raise ValueError(f"{action.verb} {action.ref} carries no service")
+    if action.tidies:
+        return Rollout(finish=_retire(_left_over(action, service.spec.replicas), stopped=set()))
     kept, old = _generations(action)
     wanted = range(1, service.spec.replicas + 1)
     fixes = [_fix(action, kept[n]) for n in wanted if n in kept and n not in old]
@@ -136,6 +138,15 @@ def _tend(replica: Replica, networks: Mapping[str, str]) -> tuple[Step, ...]:
 
 def _runs(replica: Replica) -> bool:
     return replica.seen.state in ("running", "restarting", "paused")
+
+
+def _left_over(action: Action, wanted: int) -> list[Replica]:
+    """All but one replica a number of the generation that is to stay, whatever is wrong with it."""
+    staying: dict[int, Replica] = {}
+    for replica in sorted(action.replicas, key=lambda r: (not _runs(r), r.recorded.attempt)):
+        if replica.recorded.base == action.base and replica.recorded.number <= wanted:
+            staying.setdefault(replica.recorded.number, replica)
+    return [replica for replica in action.replicas if replica not in staying.values()]
 
 
 def removal(replicas: Sequence[Replica]) -> Rollout:

@@ -88,6 +88,18 @@ class Source:
         if variables != self._variables:
             self._variables, self._pages = dict(variables), {}
 
+    def files(self) -> Files:
+        """All of it as files, whatever is wrong with them. Raises SourceError as `read` does, but not for none."""
+        root, _ = _root(self.path)
+        with self._seen.cycle():
+            settings = _settings(root, self._seen, _NO_SETTINGS)
+            variables = {**manifests.host_variables(settings.value.hosts, self.host), **self._variables}
+            found = _Reading(root, settings, variables, self._seen, {}).found()
+        pages = {file: kept.page for file, kept in found.pages.items()}
+        problems = (*found.problems, *(problem for page in pages.values() for problem in page.problems))
+        stand = manifests.stand(pages, settings.value, self.host)
+        return Files(settings.value.name or str(root), root, stand, problems)
+
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
         with self._seen.cycle():
@@ -100,11 +112,22 @@ class Source:
             joined = reading.joined(files, stdin)
             pages = dict(found.pages)
             found.pages |= joined
-            desired = _desired(root, found, self.host)
+            desired = replace(_desired(root, found, self.host), named=str(_named(self.path, root)))
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
         return _selecting(desired, inside, found) if inside else desired
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A source as files. `stand` has where each object stands that is said to this host: the file, relative to the
+    root, and which of its documents; `problems` are those that keep a file from being understood."""
+
+    name: str
+    root: Path
+    stand: Mapping[Ref, Sequence[tuple[str, int]]]
+    problems: tuple[Problem, ...]
 
 
 class _Reading:
@@ -247,6 +270,15 @@ def _root(path: Path) -> tuple[Path, str]:
         raise SourceError(f"{path} does not exist; nothing is changed") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
         raise SourceError(f"{path} can't be read: {getattr(error, 'strerror', error)}; nothing is changed") from error
+
+
+def _named(path: Path, root: Path) -> Path:
+    """The root as it was named, where a link leads there; the shell's own idea of the current folder counts."""
+    if not path.is_absolute():
+        shell = Path(os.environ.get("PWD", ""))
+        path = (shell if shell.is_absolute() and shell.is_dir() and shell.samefile(".") else Path.cwd()) / path
+    here = Path(os.path.normpath(path))
+    return next((folder for folder in (here, *here.parents) if folder.resolve() == root), root)
 
 
 def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:

@@ -99,9 +99,8 @@ def _unseen(service: RecordedService) -> Status:
 
 
 def _status(service: RecordedService, look: _Look) -> Status:
-    pods = tuple(
-        _pod(service, Replica(look.seen[row.id], row), look) for row in service.containers if row.id in look.seen
-    )
+    live = (Replica(look.seen[row.id], row) for row in service.containers if row.id in look.seen)
+    pods = tuple(_pod(service, drift.overlooked(replica, service.drift.ignore), look) for replica in live)
     revision = service.shown
     wanted = revision.replicas if revision else 0
     words = [pod.word for pod in pods]
@@ -119,7 +118,8 @@ def _status(service: RecordedService, look: _Look) -> Status:
     else:
         word, why = _word(service, wanted, counters, pods)
     if service.note:
-        word, why = ("warning" if word == "started" else word), f"{why}; {service.note}" if why else service.note
+        word = "warning" if word == "started" else word
+        why = service.note if service.note.startswith(why) else f"{why}; {service.note}"
     return Status(word, why, wanted, counters, tuple(pod.replica.seen for pod in pods), pods)
 
 

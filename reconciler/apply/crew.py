@@ -48,12 +48,10 @@ class Crew:
         """Begins every action of the plan; none of them may be about an object that is busy. Topological order, so a
         waiting action never keeps a thread from what it waits for."""
         changes = [
-            self._put(action, plan.source, ())
-            for action in _topological([a for a in plan.actions if a.verb != "remove"])
+            self._put(action, plan, ()) for action in _topological([a for a in plan.actions if a.verb != "remove"])
         ]
         removals = [
-            self._put(action, plan.source, changes)
-            for action in _topological([a for a in plan.actions if a.verb == "remove"])
+            self._put(action, plan, changes) for action in _topological([a for a in plan.actions if a.verb == "remove"])
         ]
         return changes + removals
 
@@ -68,19 +66,19 @@ class Crew:
         """Returns when the actions under way have ended."""
         self._pool.shutdown(wait=True)
 
-    def _put(self, action: Action, source: str, first: Sequence[Job]) -> Job:
+    def _put(self, action: Action, plan: Plan, first: Sequence[Job]) -> Job:
         job = Job(action, Cancel(self._tools.cancel))
         with self._lock:
             needs = [self._jobs[ref] for ref in action.after if ref in self._jobs]
             others = {d.ref: self._jobs[d.ref] for d in action.needs if d.ref in self._jobs}
             self._jobs[action.ref] = job
-            job.future = self._pool.submit(self._run, job, source, [j.future for j in first], needs, others)
+            job.future = self._pool.submit(self._run, job, plan, [j.future for j in first], needs, others)
         return job
 
     def _run(
         self,
         job: Job,
-        source: str,
+        plan: Plan,
         first: Sequence[Future[Outcome]],
         needs: Sequence[Job],
         others: Mapping[Ref, Job],
@@ -88,7 +86,7 @@ class Crew:
         outcome = None
         try:
             wait(first)
-            outcome = self._one(job, source, needs, others)
+            outcome = self._one(job, plan, needs, others)
             return outcome
         finally:
             if outcome is None:
@@ -98,7 +96,7 @@ class Crew:
             job.started.set()
             self._ended(job)
 
-    def _one(self, job: Job, source: str, needs: Sequence[Job], others: Mapping[Ref, Job]) -> Outcome:
+    def _one(self, job: Job, plan: Plan, needs: Sequence[Job], others: Mapping[Ref, Job]) -> Outcome:
         action = job.action
         for need in needs:
             outcome = need.future.result()
@@ -112,7 +110,7 @@ class Crew:
             return Outcome(action.ref, action.verb, "interrupted", "not begun", EXIT_INTERRUPTED)
         if action.idle:
             return held(action)
-        outcome = Recording(action, source, self._tools, job.cancel, job.started).carry_out()
+        outcome = Recording(action, plan, self._tools, job.cancel, job.started).carry_out()
         self._tools.report(Progress(action.ref, outcome.result, outcome.message))
         return outcome
 

@@ -11,7 +11,7 @@ from threading import Event
 
 from .. import fingerprint
 from ..errors import EXIT_FAILED
-from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from ..model import Action, ActivityType, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
 from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
@@ -30,8 +30,9 @@ class Tools:
 class Recording:
     """`cancel` ends this action alone; `started` is set once all replicas of a new service have been started."""
 
-    def __init__(self, action: Action, source: str, tools: Tools, cancel: Event, started: Event) -> None:
-        self.action, self.source, self.tools, self.store = action, source, tools, tools.store
+    def __init__(self, action: Action, plan: Plan, tools: Tools, cancel: Event, started: Event) -> None:
+        self.action, self.source, self.commit = action, plan.source, plan.commit
+        self.tools, self.store = tools, tools.store
         self.cancel, self.started = cancel, started
         self.image = ("", "")  # id and digest, as far as it was resolved
 
@@ -137,7 +138,7 @@ class Recording:
         why = "; ".join(str(cause) for cause in action.causes)
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb
-        self.store.add_activity(action.ref, kind, reason, message, revision)
+        self.store.add_activity(action.ref, kind, reason, message, revision, self.commit, action.causes)
 
 
 def held(action: Action) -> Outcome:

@@ -24,11 +24,13 @@ from . import (
     init,
     looking,
     manifests,
+    rollback,
     running,
     serving,
     state,
     status,
     volume,
+    why,
 )
 from .options import say
 
@@ -69,6 +71,9 @@ lb.add_command(status.status)
 lb.add_command(describe.describe)
 lb.add_command(activity.activity)
 lb.add_command(history.history)
+lb.add_command(why.why)
+lb.add_command(rollback.rollback)
+lb.add_command(rollback.undelete)
 lb.add_command(volume.volume)
 lb.add_command(state.state)
 lb.add_command(doctor.doctor)

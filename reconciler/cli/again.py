@@ -51,34 +51,38 @@ class Order:
     refusal: Callable[[RecordedService, str], str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """The command line."""
 
     ref: Ref
-    desired: Desired
+    asked: Asked
     state: Path
     output: str
     timeout: float | None
     remote: bool
+
+    @functools.cached_property
+    def desired(self) -> Desired:
+        return self.asked.read()
 
     @property
     def only(self) -> Desired:
         return replace(self.desired, selected=frozenset({self.ref}))
 
 
-def service_options(command: Callable[[Call], int]) -> Callable[..., int]:
-    """The command is given them as a `Call`."""
+def service_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The command is given them as a `Call`, and its own options besides."""
 
     @outside_options
     @functools.wraps(command)
     def called(
         service: str, namespace: str | None, source: Path, outside: Outside, state: str | None, output: str,
-        timeout: float | None, remote_engine: bool,
+        timeout: float | None, remote_engine: bool, **own: Any,
     ) -> int:  # fmt: skip
         ref = service_ref(service, namespace)
-        desired = Asked(source, (), None, outside).read()
-        return command(Call(ref, desired, state_dir(state), output, timeout, remote_engine))
+        asked = Asked(source, (), None, outside)
+        return command(Call(ref, asked, state_dir(state), output, timeout, remote_engine), **own)
 
     options: Sequence[Callable[[Any], Any]] = (
         click.argument("service", metavar="NAMESPACE/SERVICE", shell_complete=names.services),
@@ -99,16 +103,19 @@ def service_options(command: Callable[[Call], int]) -> Callable[..., int]:
 
 @click.command(
     epilog="\b\nExamples:\n  lb restart demo/redis\n  lb restart web -n demo\n"
-    "  lb restart demo/redis --source examples/quickstart"
+    "  lb restart demo/redis --source examples/quickstart\n  lb restart demo/redis --cancel"
 )
+@click.option("--cancel", is_flag=True, help="Call off a restart that failed or was cut off.")
 @service_options
-def restart(call: Call) -> int:
+def restart(call: Call, cancel: bool) -> int:
     """Replace all replicas of a service, though its manifest did not change.
 
     They are replaced as by any change: in the order of its `update`, each through the health gate, and taken back when
     one fails. They keep the image that runs, unless pull_policy is always. What was cut off is carried on by the next
-    apply or the daemon.
+    apply or the daemon, until it is called off.
     """
+    if cancel:
+        return _call_off(call)
 
     def refusal(known: RecordedService, held: str) -> str:
         if held:
@@ -139,6 +146,17 @@ def retry(call: Call) -> int:
         return f"{known.ref} is not held: {hint}"
 
     return _carry_out(call, Order(Store.order_retry, _again, refusal))
+
+
+def _call_off(call: Call) -> int:
+    """Asks no engine; what a failed try left over is removed as any leftover is."""
+    with doors.remembered(call.state) as store:
+        require(store.recorded(), *call.ref)
+    with closing(Store.open(call.state)) as store:
+        if not store.call_off_restart(call.ref):
+            raise LbError(f"{call.ref} is not to be restarted: there is nothing to call off")
+    say(f"the restart of {call.ref} is called off; the next apply removes what it left over")
+    return EXIT_OK
 
 
 def _again(known: RecordedService) -> RecordedService:
@@ -209,7 +227,7 @@ def _allow(call: Call, order: Order, store: Store, runtime: Runtime) -> None:
     if refusal:
         raise LbError(refusal)
     wanted = _with(sight.recorded, order.granted(known))
-    decided = plans.make(call.only, wanted, sight.observed)
+    decided = reconcile.in_force(call.only, wanted, plans.make(call.only, wanted, sight.observed))
     _check(call, decided)
     if call.output == "text":
         click.echo(render.plan_text(replace(decided, problems=(), guards=())))

@@ -33,6 +33,9 @@ BESIDE_A_DAEMON = 60.0  # seconds that an apply of another source waits for a da
 
 yes_option = click.option("--yes", is_flag=True, help="Answer the ordinary questions with yes.")
 timeout_option = click.option("--timeout", type=float, metavar="SECONDS", help="Stop after this time.")
+take_over_option = click.option(
+    "--take-over", is_flag=True, help="Though another checkout of this source, or a newer commit, was applied last."
+)
 remote_option = click.option("--remote-engine", is_flag=True, help="Change an engine that is not on this host.")
 
 
@@ -41,12 +44,15 @@ remote_option = click.option("--remote-engine", is_flag=True, help="Change an en
 @state_option
 @output_option("text", "json")
 @click.option("--adopt", is_flag=True, help="Plan the adoption of what a lost state had made.")
+@take_over_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @debug_option
-def plan(asked: Asked, state: str | None, output: str, adopt: bool, detailed_exitcode: bool) -> int:
+def plan(
+    asked: Asked, state: str | None, output: str, adopt: bool, take_over: bool, detailed_exitcode: bool
+) -> int:  # fmt: skip
     """Show what an apply would do, and why. Changes nothing."""
     desired = asked.read()
-    code, decided = _preview(desired, plans.Answers(adopt=adopt), state_dir(state), output)
+    code, decided = _preview(desired, plans.Answers(adopt=adopt, take_over=take_over), state_dir(state), output)
     changes = [EXIT_CHANGES] if detailed_exitcode and decided.changes else []
     return worst([code, *changes])
 
@@ -59,6 +65,7 @@ def plan(asked: Asked, state: str | None, output: str, adopt: bool, detailed_exi
 @output_option("text", "json")
 @click.option("--adopt", is_flag=True, help="Take over what a lost state had made and the manifests describe.")
 @click.option("--confirm-deletes", metavar="HASH", default="", help="Confirm exactly the list of removals of a plan.")
+@take_over_option
 @click.option("--dry-run", is_flag=True, help="Plan only.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for new replicas to be ready.")
 @yes_option
@@ -66,12 +73,12 @@ def plan(asked: Asked, state: str | None, output: str, adopt: bool, detailed_exi
 @remote_option
 @debug_option
 def apply(
-    asked: Asked, state: str | None, output: str, adopt: bool, confirm_deletes: str, dry_run: bool, no_wait: bool,
-    yes: bool, timeout: float | None, remote_engine: bool,
+    asked: Asked, state: str | None, output: str, adopt: bool, confirm_deletes: str, take_over: bool, dry_run: bool,
+    no_wait: bool, yes: bool, timeout: float | None, remote_engine: bool,
 ) -> int:  # fmt: skip
     """Make the engine match the manifests."""
     desired = asked.read()
-    answers = plans.Answers(adopt=adopt, confirm=confirm_deletes, no_wait=no_wait)
+    answers = plans.Answers(adopt, confirm_deletes, no_wait, take_over)
     if dry_run:
         return _preview(desired, answers, state_dir(state), output)[0]
     patience = 0.0
@@ -187,7 +194,9 @@ def _hand_over(desired: Desired, answers: plans.Answers, state: Path, output: st
         with doors.reading(state) as (store, runtime):
             decided = reconcile.preview(desired, store, runtime, answers)
         answers = _ask(decided, answers, output, yes=yes)
-        request = replace(request, adopt=answers.adopt, confirm=answers.confirm, no_wait=answers.no_wait)
+        request = replace(
+            request, adopt=answers.adopt, confirm=answers.confirm, no_wait=answers.no_wait, take_over=answers.take_over
+        )
         reply = handover.offer(state, request, reporter.report)
     if output == "json":
         echo_json(reply.value)

@@ -15,12 +15,12 @@ KINDS = {"namespace": "namespace", "namespaces": "namespace", "ns": "namespace",
          "service": "service", "services": "service", "svc": "service"}  # fmt: skip
 
 
-def require(recorded: Recorded, namespace: str, service: str | None = None) -> None:
+def require(recorded: Recorded, namespace: str, service: str | None = None, hint: str = "") -> None:
     """Raises LbError, with the name that the API gives it, where there is no such object."""
     if service is None and namespace not in recorded.namespaces:
         raise LbError(f"NAMESPACE_NOT_FOUND: there is no namespace {namespace}")
     if service is not None and Ref(namespace, service) not in recorded.services:
-        raise LbError(f"SERVICE_NOT_FOUND: there is no service {namespace}/{service}")
+        raise LbError(f"SERVICE_NOT_FOUND: there is no service {namespace}/{service}", hint=hint)
 
 
 def namespaces(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -135,7 +135,7 @@ class Daemon:
         superseded = self._supersede(desired, {job.action.ref: job.action for job in jobs})
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
-        decided = plan.make(desired, sight.recorded, sight.observed, answers)
+        decided = reconcile.decide(desired, sight, answers)
         reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
         if self._journal.plan(decided, sight.recorded):
@@ -148,6 +148,7 @@ class Daemon:
                     self._asked.put(errand)
                 self._shift = self._begin_shift(runtime)
                 return self._cycle()  # what was seen before the lock was ours may be another's work
+            todo = reconcile.stamped(desired, todo)
             reconcile.settle(desired, sight, todo, self._shift.tools)
             new = self._shift.crew.take_on(todo)
         for other in self._errands:

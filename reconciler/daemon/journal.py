@@ -52,7 +52,8 @@ class Journal:
 
     def plan(self, decided: Plan, recorded: Recorded) -> bool:
         """Says what is new among what is held back, and what is mended; records it as notes. Whether any changed."""
-        notes = _guards(decided) | _problems(decided, recorded)  # what can't be read says more than what waits for it
+        # What can't be read says more than what waits for it, and that more than what is only told of.
+        notes = _drifted(decided) | _guards(decided) | _problems(decided, recorded)
         notes |= {ref: ("DriftFight", text) for ref, text in self._fights.items()}
         self._fights = {}
         if notes == self._notes:
@@ -87,6 +88,13 @@ def _problems(decided: Plan, recorded: Recorded) -> dict[Ref, tuple[str, str]]:
 
 def _more(count: int) -> str:
     return f" (and {count} more)" if count else ""
+
+
+def _drifted(decided: Plan) -> dict[Ref, tuple[str, str]]:
+    found: dict[Ref, list[str]] = {}
+    for each in decided.drifted:
+        found.setdefault(each.ref, []).append(str(each))
+    return {ref: ("Drift", "; ".join(texts)) for ref, texts in found.items()}
 
 
 def _guards(decided: Plan) -> dict[Ref, tuple[str, str]]:

@@ -14,33 +14,24 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import schema
-from ..model import Desired, Namespace, Place, Problem, Ref, Service
+from ..model import Desired, DriftPolicy, Namespace, Place, Problem, Ref, Service
 from . import checks, foreign, hosts, maker, normalise, templates
 from .configuration import dotted
+from .editing import Unable, appended, edited
 from .hosts import variables as host_variables
-from .lb_yaml import Settings, settings
+from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
+from .written import authored, documents, templated, written
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "assemble", "host_variables", "load", "page", "settings",
-           "write"]  # fmt: skip
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "appended", "assemble", "documents", "edited",
+           "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
 _CODES = {
     "meta.name": "BAD_PARAMETER_NAME",
     "meta.namespace": "BAD_PARAMETER_NAMESPACE",
     "spec.template": "BAD_PARAMETER_TEMPLATE_NAME",
 }
-_NAMES = {
-    "env",
-    "labels",
-    "depends_on",
-    "volumes",
-    "driver_opts",
-    "sysctls",
-    "ulimits",
-    "extra_hosts",
-    "options",
-}  # maps whose keys are the author's
 _HOSTS: Path = ("meta", "hosts")
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 
@@ -142,6 +133,18 @@ def assemble(
     )
 
 
+def stand(pages: Mapping[str, Page], settings: Settings, host: str) -> dict[Ref, list[tuple[str, int]]]:
+    """Where each object stands that is said to this host: the file, and which of its documents; more than once where it
+    is declared twice. Raises SourceError where a host's name is needed."""
+    here = hosts.Here((said for page in pages.values() for said in page.statements), host, settings.hosts)
+    found: dict[Ref, list[tuple[str, int]]] = {}
+    for file, page in sorted(pages.items()):
+        for index, statement in enumerate(page.statements):
+            if statement.ref and statement in here:
+                found.setdefault(statement.ref, []).append((file, index))
+    return found
+
+
 class _Whole:
     """What can only be seen over all objects: of two with one name neither counts, and what `checks` finds."""
 
@@ -206,7 +209,7 @@ class _Reader:
     def document(self, document: Document) -> Statement:
         own = document
         document, wrong = templates.merged(own, self.settings.templates, self.around.variables)
-        document.value = _set_only(document.value)
+        document.value = written(document)
         value, complaints = resolve(document, self.around.variables)
         named = hosts.read(value)
         unresolved = {path for path, _ in complaints}
@@ -228,24 +231,33 @@ class _Reader:
         said: Namespace | Service | None = None
         if not found and ref:
             said, found = self._object(document, value, ref)
-        written = own.value.get("spec") if isinstance(own.value, dict) else None
-        written = written if isinstance(written, dict) else {}
-        if isinstance(said, Service) and "template" in written:
-            said = replace(said, authored=written)
+        spec = own.value.get("spec") if isinstance(own.value, dict) else None
+        spec = spec if isinstance(spec, dict) else {}
+        if isinstance(said, Service) and templated(own.value):
+            said = replace(said, authored=authored(own)["spec"])
         if said and named:
             said = replace(said, hosts=tuple(document.value["meta"]["hosts"]))
         if any(problem.path.startswith(dotted(_HOSTS)) for problem in found):
             named = hosts.EVERY
-        found = [templates.told(problem, written) for problem in found]
+        found = [templates.told(problem, spec) for problem in found]
         return Statement(ref, document.at(("meta", "name")), said, tuple(found), clear, named)
 
     def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
         said: Namespace | Service | None
         if ref.name:
             said, complaints = normalise.service(document, value, ref, self.around)
+            said = said and self._with_drift(said, value["spec"].get("drift", {}))
         else:
             said, complaints = normalise.namespace(document, value)
         return said, [_complain(document, path, text, ref) for path, text in complaints]
+
+    def _with_drift(self, said: Service, own: Mapping[str, Any]) -> Service:
+        policy = drift(own, self.settings.drift)
+        if policy == DriftPolicy():
+            return said
+        shown = f"{policy.mode}, ignore {', '.join(policy.ignore)}" if policy.ignore else policy.mode
+        places = {"drift": self.settings.drift_at, **said.places}
+        return replace(said, drift=policy, shown={**said.shown, "drift": shown}, places=places)
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""
@@ -259,19 +271,6 @@ class _Reader:
         if value.get("kind") != "Service" or not isinstance(namespace, str):
             return None
         return Ref(namespace, name)
-
-
-def _set_only(value: Any, names: bool = False) -> Any:
-    """Without the fields that nothing follows: `env:` alone is like no env. Under `names` the keys are the author's."""
-    if isinstance(value, list):
-        return [_set_only(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: _set_only(item, key in _NAMES)
-        for key, item in value.items()
-        if item is not None or names or key not in schema.fields("manifest")
-    }
 
 
 def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:

@@ -17,7 +17,6 @@ from .env import as_text
 from .reading import Document, Path, read
 
 FILE = "lb.yaml"
-NOT_YET = "is not yet supported by this version; remove it"
 
 
 class Settings:
@@ -35,12 +34,17 @@ class Settings:
             for name, said in value.get("hosts", {}).items()
         }
         self.budget = DeleteBudget(**value.get("delete_budget", {}))
-        drift = value.get("drift", {})
-        self.drift = DriftPolicy(drift.get("mode", "heal"), tuple(drift.get("ignore", ())))
+        self.drift = drift(value.get("drift", {}), DriftPolicy())
+        self.drift_at = self._document.at(("drift",))
 
     def _texts(self, at: Path, values: Mapping[str, Any]) -> dict[str, str]:
         """As they are written: `1.10` is no `1.1`."""
         return {name: self._document.texts.get((*at, name), as_text(value)) for name, value in values.items()}
+
+
+def drift(said: Mapping[str, Any], under: DriftPolicy) -> DriftPolicy:
+    """What a `drift:` says, over another; what either ignores is ignored."""
+    return DriftPolicy(said.get("mode", under.mode), tuple(sorted({*under.ignore, *said.get("ignore", ())})))
 
 
 def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
@@ -59,13 +63,7 @@ def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
     bad = {c.path[0] for c in complaints if c.path}
     bad -= {"templates"} if isinstance(document.value.get("templates"), dict) else set()  # each is looked at where used
     sound = Settings({key: value for key, value in document.value.items() if key not in bad}, document)
-    return sound, found + _unsupported(document, sound)
-
-
-def _unsupported(document: Document, settings: Settings) -> list[Problem]:
-    """What is read and not acted on yet must not look as if it were."""
-    wishes = {"mode": settings.drift.mode != "heal", "ignore": bool(settings.drift.ignore)}
-    return [Problem(_key(document, ("drift", key)), f"drift.{key}", NOT_YET) for key, asked in wishes.items() if asked]
+    return sound, found
 
 
 def _problem(document: Document, complaint: schema.Complaint) -> Problem:

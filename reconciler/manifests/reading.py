@@ -7,6 +7,7 @@ keep a small file from growing into a large one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -108,9 +109,39 @@ def scalar(text: str) -> Any:
 
 def write(values: Sequence[Any]) -> str:
     """Documents as YAML, for people: block style, keys in their order."""
+    return _dumped(values, width=120)
+
+
+def block(value: Any) -> str:
+    """A value on lines of its own, two blanks a level."""
+    return _dumped([value]).removesuffix("...\n")
+
+
+def flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value, ensure_ascii=False)
+    return _dumped([value], default_flow_style=True).removesuffix("...\n").rstrip("\n")
+
+
+def _dumped(values: Sequence[Any], **options: Any) -> str:
+    """What is text stays text for any reader: for YAML 1.1 and 1.2, and for us."""
     import yaml
 
-    return yaml.safe_dump_all(values, sort_keys=False, allow_unicode=True, width=120)
+    class Dumper(yaml.SafeDumper):
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:
+            return super().increase_indent(flow, False)
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, value: str) -> Any:
+        style = "|" if "\n" in value else "'" if not isinstance(scalar(value), str) else None
+        return dumper.represent_scalar(f"{_PREFIX}str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    given = {"sort_keys": False, "allow_unicode": True, "width": 1_000_000, **options}
+    return str(yaml.dump_all(values, Dumper=Dumper, **given))
 
 
 def _syntax_advice(text: str, place: Place, error: Any) -> str:

@@ -1,6 +1,7 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Cause, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .action import Action, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
     Condition,
@@ -29,12 +30,15 @@ from .recorded import (
     RecordedContainer,
     RecordedNamespace,
     RecordedService,
+    RecordedSource,
     RecordedVolume,
+    Removed,
     Revision,
 )
 
 __all__ = [
     "NOWHERE",
+    "RESTART",
     "Action",
     "Activity",
     "ActivityType",
@@ -46,6 +50,7 @@ __all__ = [
     "Desired",
     "Device",
     "DriftPolicy",
+    "Drifted",
     "EngineInfo",
     "EnvFile",
     "Guard",
@@ -72,10 +77,13 @@ __all__ = [
     "RecordedContainer",
     "RecordedNamespace",
     "RecordedService",
+    "RecordedSource",
     "RecordedVolume",
     "Ref",
+    "Removed",
     "Replica",
     "Revision",
+    "Rule",
     "Secret",
     "Service",
     "Spec",

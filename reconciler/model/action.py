@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .desired import Dependency, Namespace, Place, Problem, Ref, Service
+from .cause import Cause
+from .desired import Dependency, Namespace, Problem, Ref, Service
 from .observed import Container, Volume
 from .parts import NamedVolume
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
@@ -14,23 +15,6 @@ from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
 Origin = Literal["author", "drift", "adoption"]
 Impact = Literal["none", "in-place", "rolling", "downtime", "removal"]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One reason for an action. `old` and `new` are shown as written; `at` is where the new value stands."""
-
-    field: str
-    old: str = ""
-    new: str = ""
-    at: Place | None = None
-
-    def __str__(self) -> str:
-        if self.old and self.new:
-            return f"{self.field} {self.old} → {self.new}"
-        if self.new:
-            return f"{self.field} {self.new}"
-        return f"{self.field} {self.old} → unset" if self.old else self.field
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +59,7 @@ class Action:
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
     digest: str = ""  # the image's, where it is known before it is pulled
+    tidies: bool = False  # only what is left over is removed
     moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
 
     @property
@@ -89,10 +74,22 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Drifted:
+    """What of an object is not as it was recorded, and why it is only told of."""
+
+    ref: Ref
+    causes: tuple[Cause, ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"{'; '.join(map(str, self.causes))} ({self.why})"
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored"]
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout"]
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list
@@ -106,9 +103,11 @@ class Plan:
     actions: tuple[Action, ...] = ()
     problems: tuple[Problem, ...] = ()
     guards: tuple[Guard, ...] = ()
+    drifted: tuple[Drifted, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
     host: str = ""  # this host's name, "" where it has none
+    commit: str = ""  # of the source's checkout, "-dirty" where it holds more than that; "" where none is known
 
     @property
     def changes(self) -> bool:

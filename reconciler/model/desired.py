@@ -158,6 +158,14 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """Whether drift is repaired or only told of, and the fields whose drift does not count."""
+
+    mode: DriftMode = "heal"
+    ignore: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """A service as wanted.
 
@@ -182,6 +190,7 @@ class Service:
     secrets: Mapping[str, str] = field(default_factory=dict)
     volumes: Mapping[str, NamedVolume] = field(default_factory=dict)
     protect: bool = False  # its removal is refused
+    drift: DriftPolicy = DriftPolicy()  # its own over that of lb.yaml
     authored: Mapping[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
 
@@ -207,14 +216,6 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
-class DriftPolicy:
-    """What lb.yaml says of drift: whether it is repaired or only told, and the fields whose drift does not count."""
-
-    mode: DriftMode = "heal"
-    ignore: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class DeleteBudget:
     """How many services one source may lose in ten minutes without a confirmation: the larger of the two."""
 
@@ -235,6 +236,7 @@ class Desired:
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned. `down`: a person wants all of it gone.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
+    `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     """
 
@@ -253,3 +255,4 @@ class Desired:
     host: str = ""
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
+    named: str = ""

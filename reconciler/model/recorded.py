@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .desired import Dependency, Place, Ref
+from .cause import Cause
+from .desired import Dependency, DriftPolicy, Place, Ref
 from .observed import Volume
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
@@ -43,9 +44,15 @@ class Revision:
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
+    restart: bool = False  # a person asked for new containers; nothing that is written need have changed
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
     digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """The spec as it stood in its manifest, what a template says left out."""
+        return self.authored or self.written
 
     def may_run(self, image_id: str, digest: str) -> bool:
         """Whether this is its image, as far as is known; "" is what is not."""
@@ -107,6 +114,7 @@ class RecordedService:
     note: str = ""  # why it is held back, until that is mended
     hosts: tuple[str, ...] = ()
     restart: str = ""  # when it was asked for, until it is through
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
 
     @property
     def shown(self) -> Revision | None:
@@ -117,6 +125,30 @@ class RecordedService:
     def remnant(self) -> bool:
         """Nothing but what an engine finished late, after the service had been removed."""
         return not (self.current or self.failed or self.pending)
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A service or namespace that is no longer recorded. `meta` is what its manifest said beside its name; `spec` is a
+    namespace's, a service's revisions are kept beside this."""
+
+    ref: Ref
+    source: str
+    file: str
+    meta: Mapping[str, Any]
+    spec: Mapping[str, Any]
+    at: str  # when it was removed
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSource:
+    """Where a source was when a change of its author was last applied: its root, the root as it was named (through a
+    link, perhaps), and the commit that was checked out ("" where none is known)."""
+
+    root: str
+    named: str
+    commit: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +192,7 @@ class Recorded:
     namespaces: Mapping[str, RecordedNamespace] = field(default_factory=dict)
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
+    sources: Mapping[str, RecordedSource] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
     restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
@@ -173,7 +206,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What happened, once: the entry of `activity` in the API. Repeats raise `count` and `updated`."""
+    """What happened, once: the entry of `activity` in the API. Repeats raise `count` and `updated`; `causes` are those
+    that the message tells, where an action was carried out."""
 
     id: str
     created: str
@@ -186,3 +220,4 @@ class Activity:
     commit: str = ""
     count: int = 1
     updated: str = ""
+    causes: tuple[Cause, ...] = ()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, held, namespaces, removals, services, volumes
+from ..model import RESTART, Action, Container, Desired, Drifted, Guard, Observed, Plan, Problem, Recorded, Ref
+from . import guards, held, namespaces, removals, services, told, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,14 @@ class Answers:
     """What the person has already answered: adoption, and the hash of a list of removals.
 
     `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason; `busy` are
-    objects with an action still under way, which are left alone.
+    objects with an action still under way, which are left alone. `take_over`: this checkout of the source counts from
+    now on.
     """
 
     adopt: bool = False
     confirm: str = ""
     no_wait: bool = False
+    take_over: bool = False
     not_in_place: Mapping[Ref, str] = field(default_factory=dict)
     busy: frozenset[Ref] = frozenset()
 
@@ -33,27 +35,30 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     owned, problems = _owned(desired, recorded)
     actions: list[Action] = []
     found: list[Guard] = []
+    drifted: list[Drifted] = []
     strangers = _strangers(recorded, observed)
+    vanished = frozenset(recorded.volumes) - {volume.name for volume in observed.volumes}
     for name in sorted(owned.namespaces):
         namespace = owned.namespaces[name]
         if namespace.ref in answers.busy:
             continue
         if _selected(owned, namespace.ref) or _holds_selected(owned, name):
             action, guard = namespaces.decide(namespace, recorded, observed, answers.adopt)
-            actions += [action] if action else []
+            if action and action.origin == "drift" and desired.drift.mode == "report":
+                drifted.append(told.of_namespace(namespace, action))
+            else:
+                actions += [action] if action else []
             found += [guard] if guard else []
     blocked = {ref for guard in found for ref in guard.refs}
     for ref in services.in_order(owned.services):
         if ref in answers.busy or not _selected(owned, ref):
             continue
-        decided = services.decide(
-            services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ())),
-            answers.not_in_place.get(ref, ""),
-            answers.adopt,
-        )
-        found += [decided.guard] if decided.guard else []
+        look = services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ()), vanished)
+        decided = services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
+        drifted += told.of_service(look, decided.action)
+        found += [guard for guard in (decided.guard, told.without_data(look, decided.action)) if guard]
         if decided.action and Ref(ref.namespace) not in blocked:
-            actions.append(replace(decided.action, unattended=answers.no_wait))
+            actions.append(replace(told.untouched(look, decided.action), unattended=answers.no_wait))
     found += _redefined(owned, recorded, observed, actions)
     actions += _tended(owned, recorded, observed, answers)
     gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
@@ -65,6 +70,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         actions=tuple(services.link(actions, answers.busy) + gone),
         problems=problems,
         guards=tuple(found),
+        drifted=tuple(drifted),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
         host=desired.host,
@@ -79,13 +85,27 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
         if known.source == desired.source and ref in desired.mentioned and ref not in desired.services
     ]
     found = [
-        held.unreadable(
-            known, services.replicas_of(known, observed), services.network_of(known.ref.namespace, recorded, observed)
-        )
+        held.unreadable(known, services.replicas_of(known, observed, known.drift), network)
         for known in unread
-        if known.ref not in answers.busy and _selected(desired, known.ref)
+        if known.ref not in answers.busy and _selected(desired, known.ref) and known.drift.mode == "heal"
+        for network in [services.network_of(known.ref.namespace, recorded, observed)]
     ]
     return [action for action in found if action]
+
+
+def authored(plan: Plan) -> tuple[Ref, ...]:
+    """Objects that are changed because the source says something else than what is recorded."""
+    return tuple(
+        action.ref
+        for action in plan.actions
+        if action.origin == "author" and not action.idle and any(cause.field != RESTART for cause in action.causes)
+    )
+
+
+def of_another_checkout(plan: Plan, why: str) -> Plan:
+    """Where the source was applied from elsewhere, or at a later commit, its changes wait for a person's word. What it
+    does not change is healed all the same, because that goes by what is recorded."""
+    return replace(plan, guards=(*plan.guards, Guard("checkout", why, authored(plan))))
 
 
 def _inside(removal: Action) -> tuple[Ref, ...]:

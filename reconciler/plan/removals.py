@@ -33,7 +33,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
                 impact="removal",
                 after=dependents,
                 recorded=service,
-                replicas=replicas_of(service, observed),
+                replicas=replicas_of(service, observed, service.drift),
             )
         )
     for name, namespace in sorted(recorded.namespaces.items()):

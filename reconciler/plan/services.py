@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 
 from .. import drift, fingerprint, rollout
 from ..model import (
+    RESTART,
     Action,
     Cause,
     Container,
+    DriftPolicy,
     Guard,
     Impact,
+    NamedVolume,
     Observed,
     Place,
     Recorded,
@@ -25,17 +28,19 @@ from ..model import (
     Service,
 )
 from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
-from . import held
+from . import drifting, held
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """All that bears on one service: what is wanted, recorded, observed, and containers that only look like its."""
+    """All that bears on one service: what is wanted, recorded, observed, containers that only look like its, and which
+    recorded volumes are gone."""
 
     service: Service
     recorded: Recorded
     observed: Observed
     strangers: tuple[Container, ...] = ()
+    gone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +69,37 @@ def decide(look: Look, refused: str, adopt: bool) -> Decision:
     return _with_volumes(_decide(look, refused, adopt), look, adopt)
 
 
-def _decide(look: Look, refused: str, adopt: bool) -> Decision:
-    service, ref = look.service, look.service.ref
-    known = look.recorded.services.get(ref)
-    replicas = replicas_of(known, look.observed) if known else ()
+def base(look: Look) -> Action:
+    """All that any action on the service needs to know, whatever it is to be."""
+    service = look.service
+    known = look.recorded.services.get(service.ref)
     image_id, digest = _image(service, known, look.observed)
-    base = Action(
+    return Action(
         "create",
-        ref,
+        service.ref,
         service=service,
         recorded=known,
-        replicas=replicas,
+        replicas=replicas_of(known, look.observed, service.drift) if known else (),
         networks=_networks(look),
-        volumes=tuple(named_volume(service, m.source) for m in service.spec.mounts if m.kind == "volume"),
+        volumes=volumes_of(service),
         fingerprint=fingerprint.fingerprint(service),
         image_id=image_id,
         digest=digest,
     )
-    begun = known is not None and (known.current is not None or bool(replicas))
+
+
+def _decide(look: Look, refused: str, adopt: bool) -> Decision:
+    service, action = look.service, base(look)
+    known = action.recorded
+    begun = known is not None and (known.current is not None or bool(action.replicas))
     if look.strangers and not begun:
-        return _adoption(base, look, adopt)
-    if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
-        return Decision(held.failed(base, known, known.failed))
+        return _adoption(action, look, adopt)
+    if known and known.failed and _would_fail_again(service, known.failed) and _runs(action, known.failed):
+        return Decision(held.failed(action, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
-        return Decision(_resumed(replace(base, causes=causes, impact="none"), known))
-    return Decision(_change(base, look, known, refused))
+        return Decision(_resumed(replace(action, causes=causes, impact="none"), known))
+    return Decision(_change(action, look, known, refused))
 
 
 def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
@@ -112,10 +122,16 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     return Decision(action, Guard("adoption", message, (action.ref,)))
 
 
-def replicas_of(known: RecordedService, observed: Observed) -> tuple[Replica, ...]:
-    """The live containers of a recorded service. Ours by recorded id: a renamed one stays ours, a copy is not."""
+def replicas_of(known: RecordedService, observed: Observed, policy: DriftPolicy) -> tuple[Replica, ...]:
+    """The live containers of a recorded service, without the drift that does not count. Ours by recorded id: a renamed
+    one stays ours, a copy is not."""
     seen = {container.id: container for container in observed.containers}
-    return tuple(Replica(seen[c.id], c) for c in known.containers if c.id in seen)
+    return tuple(drift.overlooked(Replica(seen[c.id], c), policy.ignore) for c in known.containers if c.id in seen)
+
+
+def volumes_of(service: Service) -> tuple[NamedVolume, ...]:
+    """Those that it mounts."""
+    return tuple(named_volume(service, mount.source) for mount in service.spec.mounts if mount.kind == "volume")
 
 
 def in_order(services: Mapping[Ref, Service]) -> list[Ref]:
@@ -230,25 +246,27 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     if known.restart:
         if not change.replace:
             base = _of_same_image(base, look, current)
-        change = replace(change, replace=(*change.replace, Cause("restart was asked for")), moved=False)
+        change = replace(change, replace=(*change.replace, Cause(RESTART)), moved=False)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
         base = replace(base, verb="replace", causes=change.causes, impact=impact, moved=change.moved)
-        if _drift(replace(base, base=current.base), service, known):
+        if drifting.found(replace(base, base=current.base), known).causes:
             base = replace(base, moved=False)
         return _resumed(base, known)
     base = _of_same_image(replace(base, base=current.base, fingerprint=current.fingerprint), look, current)
-    drifted = _drift(base, service, known)
+    found = drifting.found(base, known)
     if change.in_place:
-        return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
+        return replace(base, verb="update", causes=change.causes + found.causes, impact="in-place", resizes=True)
     base = replace(base, resizes=bool(left.in_place), impact="in-place" if left.in_place else "none")
     if change.scale:
-        return replace(base, verb="scale", causes=change.causes + left.in_place + drifted)
+        return replace(base, verb="scale", causes=change.causes + left.in_place + found.causes)
     if left.in_place:
-        return replace(base, verb="heal", causes=left.in_place + drifted + change.record)
-    if drifted:
-        return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
+        return replace(base, verb="heal", causes=left.in_place + found.causes + change.record)
+    told = service.drift.mode == "report"
+    if found.left or (found.changed and not told):
+        causes = found.left if told else found.causes
+        return replace(base, verb="heal", origin="drift", causes=causes + change.record, tidies=told)
     causes = change.record + _given_up(known)
     return replace(base, verb="record", causes=causes) if causes else None
 
@@ -275,7 +293,7 @@ def _left_behind(service: Service, known: RecordedService, refused: str) -> _Cha
         for path in fingerprint.changed_fields(service, revision.digests, revision.id):
             if fingerprint.field_class(path) == "in-place":
                 kind, cause = _in_place(service, revision, path, refused)
-                found[kind].append(cause)
+                found[kind].append(replace(cause, rule=kind))
     return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
 
 
@@ -289,7 +307,7 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         cause = _cause(service, current, path)
         if kind == "in-place":
             kind, cause = _in_place(service, current, path, refused)
-        found[kind].append(cause)
+        found[kind].append(replace(cause, rule=kind))
     moved = not found["replace"] and service.spec.pull_policy == "always" and not _runs(base, current)
     if moved:
         shown = service.shown.get("image", current.image)
@@ -297,7 +315,7 @@ def _author(base: Action, current: Revision, refused: str) -> _Change:
         new, old = (
             (base.digest, current.digest) if base.digest and current.digest else (base.image_id, current.image_id)
         )
-        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
+        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at, "replace"))
     record, scale, in_place, replaced = (tuple(found[k]) for k in ("record", "scale", "in-place", "replace"))
     return _Change(record, scale, in_place, replaced, moved and not (scale or in_place))
 
@@ -323,25 +341,3 @@ def _place(service: Service, path: str) -> Place:
     while path and path not in service.places:
         path = path.rpartition(".")[0]
     return service.places.get(path, service.place)
-
-
-def _drift(base: Action, service: Service, known: RecordedService) -> tuple[Cause, ...]:
-    found: list[Cause] = []
-    by_number: dict[int, int] = {}
-    for replica in base.replicas:
-        number = replica.recorded.number
-        if replica.recorded.base != base.base:
-            found.append(Cause(f"replica {number} is left over from another revision"))
-        elif number <= service.spec.replicas:
-            by_number[number] = by_number.get(number, 0) + 1
-            if by_number[number] > 1:
-                found.append(Cause(f"replica {number} exists twice"))
-            else:
-                found += [Cause(fault.text) for fault in drift.faults(replica, base.networks)]
-        elif known.current and number > known.current.replicas:
-            found.append(Cause(f"replica {number} is one too many"))
-    had = known.current.replicas if known.current else 0
-    for number in range(1, min(had, service.spec.replicas) + 1):
-        if number not in by_number:
-            found.append(Cause(f"replica {number} was removed"))
-    return tuple(found)

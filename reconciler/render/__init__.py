@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Removed, Revision
 from ..reconcile import Cycle
 from ..status import Status
 
@@ -24,6 +24,9 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "guards": [
             {"kind": g.kind, "message": g.message, "objects": [str(r) for r in g.refs], "confirm": g.confirm}
             for g in plan.guards
+        ],
+        "drift": [
+            {"object": str(d.ref), "causes": [str(cause) for cause in d.causes], "why": d.why} for d in plan.drifted
         ],
         "summary": summary(plan),
         "host": plan.host,
@@ -57,6 +60,9 @@ def plan_text(plan: Plan) -> str:
         for cause in action.causes:
             at = f"  [{cause.at.file}:{cause.at.line}]" if cause.at and cause.at.file else ""
             lines.append(f"    {cause}{at}")
+    for drifted in plan.drifted:
+        lines.append(f"? drift of {drifted.ref.kind} {drifted.ref} ({drifted.why})")
+        lines += [f"    {cause}" for cause in drifted.causes]
     lines += [f"! {guard.message}" for guard in plan.guards]
     lines.append(summary_text(plan))
     return "\n".join(lines)
@@ -101,8 +107,9 @@ def cycle_text(cycle: Cycle) -> str:
 
 
 def held_back(plan: Plan) -> list[str]:
-    """A line for each problem and guard."""
-    return [*map(str, plan.problems), *(guard.message for guard in plan.guards)]
+    """A line for each problem, for each guard, and for drift that is only told of."""
+    drifted = [f"drift of {each.ref}: {each}" for each in plan.drifted]
+    return [*map(str, plan.problems), *drifted, *(guard.message for guard in plan.guards)]
 
 
 def namespaces_table(rows: Sequence[tuple[RecordedNamespace, Sequence[Status]]], wide: bool) -> Table:
@@ -131,9 +138,18 @@ def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -
 def manifest(service: RecordedService) -> dict[str, Any]:
     """The manifest as its author wrote it, for `get -o yaml`."""
     revision = shown_revision(service)
-    spec = dict(revision.authored or revision.written) if revision else {}
+    spec = dict(revision.said) if revision else {}
     meta = {"name": service.ref.name, "namespace": service.ref.namespace, **_meta(service)}
     return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
+
+
+def removed_manifest(removed: Removed, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of what is no longer recorded; a namespace's spec is kept with it."""
+    kind = "Service" if removed.ref.name else "Namespace"
+    name = {"name": removed.ref.name, "namespace": removed.ref.namespace} if removed.ref.name else {}
+    meta = {**(name or {"name": removed.ref.namespace}), **removed.meta}
+    said = dict(spec or removed.spec)
+    return {"apiVersion": "lb/v1", "kind": kind, "meta": meta, **({"spec": said} if said else {})}
 
 
 def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:

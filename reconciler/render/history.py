@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..model import Cause, Revision
+from ..model import RESTART, Cause, Revision
 from . import Table
 from .tables import age
 
@@ -30,6 +30,7 @@ def changes(revision: Revision, parent: Revision | None) -> tuple[Cause, ...]:
     paths = sorted(path for path in revision.shown.keys() | parent.shown.keys()
                    if revision.shown.get(path) != parent.shown.get(path))  # fmt: skip
     found = [Cause(path, parent.shown.get(path, ""), revision.shown.get(path, "")) for path in paths]
+    found += [Cause(RESTART)] if revision.restart else []
     moved = revision.image_id and parent.image_id and revision.image_id != parent.image_id
     if moved and "image" not in paths:
         found.append(Cause("image digest of", "", f"{revision.image} is {revision.image_id[:19]}"))
@@ -70,5 +71,4 @@ def revision_manifest(revision: Revision) -> dict[str, Any]:
         meta["labels"] = labels
     if hosts := json.loads(revision.shown.get("meta.hosts") or "[]"):
         meta["hosts"] = hosts
-    spec = dict(revision.authored or revision.written)
-    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.said)}

@@ -20,17 +20,19 @@ from ..errors import StateError
 from ..model import (
     Activity,
     ActivityType,
+    Cause,
     EngineInfo,
     Namespace,
     Recorded,
     RecordedContainer,
     RecordedVolume,
     Ref,
+    Removed,
     Revision,
     Service,
 )
 from ..runtime import Effect, Intent
-from . import history, migration, orders, rows
+from . import history, migration, orders, removed, revising, rows
 from .connection import connect, readable, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
@@ -91,6 +93,11 @@ class Store:
         if self.engine() != bound:
             with self._transaction() as db:
                 rows.put_meta(db, "engine", rows.dump(bound))
+
+    def record_source(self, name: str, root: str, named: str, commit: str) -> None:
+        """Where the source is whose changes are about to be applied."""
+        with self._transaction() as db:
+            db.execute("insert or replace into sources values (?,?,?,?,?)", (name, root, named, commit, self._clock()))
 
     def settle_restore(self, source: str, at: str) -> None:
         """What this source removes need not wait any more because of the backup that was put back at this time."""
@@ -180,10 +187,9 @@ class Store:
                 digests=digests_of(name),
                 authored=service.authored,
                 digest=digest,
+                restart=not base and orders.served_by(db, service.ref, name),
             )
             rows.put_revision(db, revision)
-            if revision.base == revision.id:
-                orders.served_by(db, service.ref, revision.id)
         return revision
 
     def set_image(self, revision: str, image_id: str, digest: str) -> None:
@@ -193,41 +199,24 @@ class Store:
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where namespace = ? and service = ? "
-                "and status in ('current', 'failed') and id != ?",
-                (*service.ref, revision),
-            )
-            db.execute("update revisions set status = 'current' where id = ?", (revision,))
-            db.execute(
-                "update containers set revision = ? where namespace = ? and service = ? "
-                "and base = (select base from revisions where id = ?)",
-                (revision, *service.ref, revision),
-            )
+            revising.promote(db, revision, service.ref)
             rows.put_service(db, service, source, self._clock())
-            orders.done(db, revision)
 
     def fail(self, revision: str, cause: str, logs: Sequence[str]) -> None:
         """Remembered apart from the current one, so that it is not tried again until something changes. A restart that
         was asked for is not tried again either."""
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where status = 'failed' and (namespace, service) = "
-                "(select namespace, service from revisions where id = ?)",
-                (revision,),
-            )
-            row = db.execute(
-                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ? "
-                "returning namespace, service",
-                (cause, json.dumps(list(logs)), self._clock(), revision),
-            ).fetchone()
-            if row:
-                orders.clear(db, Ref(*row))
+            revising.fail(db, revision, cause, logs, self._clock())
 
     def order_restart(self, ref: Ref) -> None:
         """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""
         with self._transaction() as db:
             orders.restart(db, ref, self._clock())
+
+    def call_off_restart(self, ref: Ref) -> bool:
+        """Also one that failed. Whether there was any."""
+        with self._transaction() as db:
+            return orders.call_off(db, ref, self._clock())
 
     def order_retry(self, ref: Ref) -> None:
         with self._transaction() as db:
@@ -238,19 +227,7 @@ class Store:
         revision is forgotten, because the author has gone back to the current one."""
         at = self._clock()
         with self._transaction() as db:
-            db.execute(
-                "update revisions set status = 'superseded' where namespace = ? and service = ? "
-                "and status in ('failed', 'pending')",
-                service.ref,
-            )
-            db.execute(
-                "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
-                "where namespace = ? and service = ? and status = 'current' and digests != ?",
-                (
-                    rows.dump(service.written), rows.dump(service.shown), rows.dump(service.authored),
-                    rows.dump(digests), at, *service.ref, rows.dump(digests),
-                ),
-            )  # fmt: skip
+            revising.record(db, service, digests, at)
             rows.put_service(db, service, source, at)
 
     # --- whole objects
@@ -261,11 +238,14 @@ class Store:
 
     def forget_namespace(self, name: str) -> None:
         with self._transaction() as db:
+            removed.keep_namespace(db, name, self._clock())
             db.execute("delete from namespaces where name = ?", (name,))
 
     def forget_service(self, ref: Ref, source: str) -> None:
-        """Its activity and attempt numbers stay; the removal counts against the source's budget."""
+        """Its activity and attempt numbers stay; the removal counts against the source's budget. What it was is kept
+        for a while (see `removed`)."""
         with self._transaction() as db:
+            removed.keep_service(db, ref, self._clock())
             db.execute("delete from services where namespace = ? and name = ?", ref)
             db.execute("delete from containers where namespace = ? and service = ?", ref)
             ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
@@ -302,10 +282,11 @@ class Store:
     # --- activity
 
     def add_activity(
-        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = ""
-    ) -> None:
+        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = "",
+        causes: tuple[Cause, ...] = (),
+    ) -> None:  # fmt: skip
         """The same as the object's latest entry is counted, not written again."""
-        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit)
+        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit, causes=causes)
         with self._transaction() as db:
             history.note(db, entry)
 
@@ -320,6 +301,12 @@ class Store:
         """All that the service had since it was created, by number; the current one is not always the last."""
         with self._transaction("deferred") as db:
             return history.revisions(db, ref)
+
+    def removed(self, ref: Ref) -> tuple[Removed, list[Revision]] | None:
+        """What is kept of an object that was removed; None when nothing is. A namespace has no revisions."""
+        with self._transaction("deferred") as db:
+            kept = removed.found(db, ref)
+            return (kept, removed.revisions(db, ref)) if kept else None
 
     # --- inside
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import uuid
 
-from ..model import Activity, Ref, Revision
+from ..model import Activity, Cause, Place, Ref, Revision
 from . import rows
 
 ACTIVITY_KEPT = 1000  # entries an object
@@ -18,14 +19,17 @@ def note(db: sqlite3.Connection, entry: Activity) -> None:
         "select * from activity where namespace = ? and service = ? order by seq desc limit 1", ref
     ).fetchone()
     if last and (last["reason"], last["message"], last["revision"]) == (entry.reason, entry.message, entry.revision):
-        db.execute("update activity set count = count + 1, updated = ? where seq = ?", (entry.created, last["seq"]))
+        db.execute(
+            "update activity set count = count + 1, updated = ?, commit_id = ?, causes = ? where seq = ?",
+            (entry.created, entry.commit, _causes(entry), last["seq"]),
+        )
         return
     db.execute(
         "insert into activity (id, created, updated, namespace, service, type, reason, message, revision, "
-        "commit_id, count) values (?,?,?,?,?,?,?,?,?,?,1)",
+        "commit_id, count, causes) values (?,?,?,?,?,?,?,?,?,?,1,?)",
         (
             str(uuid.uuid4()), entry.created, entry.created, *ref, entry.type, entry.reason, entry.message,
-            entry.revision, entry.commit,
+            entry.revision, entry.commit, _causes(entry),
         ),
     )  # fmt: skip
     db.execute(
@@ -45,9 +49,19 @@ def activity(db: sqlite3.Connection, namespace: str | None, service: str | None,
     )
     return [
         Activity(r["id"], r["created"], r["namespace"], r["service"], r["type"], r["reason"], r["message"],
-                 r["revision"], r["commit_id"], r["count"], r["updated"])
+                 r["revision"], r["commit_id"], r["count"], r["updated"], _to_causes(r["causes"]))
         for r in found
     ]  # fmt: skip
+
+
+def _causes(entry: Activity) -> str:
+    rows = [[c.field, c.old, c.new, list(c.at) if c.at else None, c.rule] for c in entry.causes]
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def _to_causes(text: str) -> tuple[Cause, ...]:
+    return tuple(Cause(field, old, new, Place(*at) if at else None, rule)
+                 for field, old, new, at, rule in json.loads(text))  # fmt: skip
 
 
 def revisions(db: sqlite3.Connection, ref: Ref) -> list[Revision]:

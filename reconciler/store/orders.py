@@ -28,10 +28,11 @@ def restart(db: sqlite3.Connection, ref: Ref, at: str) -> None:
 
 def retry(db: sqlite3.Connection, ref: Ref, at: str) -> None:
     """The failed revision holds nothing back any more. If it differed from the current one in nothing that replaces,
-    it was a restart, which is asked for again."""
+    it was a restart, which is asked for again. One that was to change containers in place is not finished now: what it
+    changed already stays known."""
     found = db.execute(
-        "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'failed' "
-        "returning id, number, base, fingerprint, cause",
+        "update revisions set status = case when base = id then 'superseded' else 'pending' end "
+        "where namespace = ? and service = ? and status = 'failed' returning id, number, base, fingerprint, cause",
         ref,
     ).fetchall()
     for row in found:
@@ -45,8 +46,24 @@ def retry(db: sqlite3.Connection, ref: Ref, at: str) -> None:
             restart(db, ref, at)
 
 
-def served_by(db: sqlite3.Connection, ref: Ref, revision: str) -> None:
-    db.execute("update orders set revision = ? where namespace = ? and service = ?", (revision, *ref))
+def call_off(db: sqlite3.Connection, ref: Ref, at: str) -> bool:
+    """What was asked for, is half done, or failed."""
+    standing = db.execute("delete from orders where namespace = ? and service = ?", ref).rowcount
+    open_ones = db.execute(
+        "update revisions set status = 'superseded' where namespace = ?1 and service = ?2 and restart = 1 "
+        "and status in ('pending', 'failed') and fingerprint in (select fingerprint from revisions "
+        "where namespace = ?1 and service = ?2 and status = 'current')",
+        ref,
+    ).rowcount
+    if standing or open_ones:
+        history.note(db, Activity("", at, *ref, "normal", "restart-cancelled", "the restart was called off"))
+    return bool(standing or open_ones)
+
+
+def served_by(db: sqlite3.Connection, ref: Ref, revision: str) -> bool:
+    """Whether a restart stands; then it is through with this revision."""
+    asked = db.execute("update orders set revision = ? where namespace = ? and service = ?", (revision, *ref))
+    return asked.rowcount > 0
 
 
 def done(db: sqlite3.Connection, revision: str) -> None:

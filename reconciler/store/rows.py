@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..model import (
     Dependency,
+    DriftPolicy,
     Namespace,
     OpenIntent,
     Place,
@@ -17,6 +18,7 @@ from ..model import (
     RecordedContainer,
     RecordedNamespace,
     RecordedService,
+    RecordedSource,
     RecordedVolume,
     Ref,
     Revision,
@@ -30,6 +32,11 @@ RESTORED = "restored_at"  # meta: source → when a backup of the state was put 
 
 def dump(value: Mapping[str, Any]) -> str:
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+
+
+def in_order(value: Mapping[str, Any]) -> str:
+    """What an author wrote, its keys in their order."""
+    return json.dumps(dict(value), ensure_ascii=False)
 
 
 def meta(db: sqlite3.Connection, key: str) -> str:
@@ -73,6 +80,10 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         volumes={
             r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"], r["nonce"])
             for r in db.execute("select * from volumes")
+        },
+        sources={
+            r["name"]: RecordedSource(r["root"], r["named"], r["commit_id"], r["at"])
+            for r in db.execute("select * from sources")
         },
         intents=tuple(
             OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],
@@ -159,11 +170,11 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
-            r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)), r.digest, dump(r.authored),
+            r.image_id, r.replicas, r.memory, in_order(r.written), dump(r.shown), dump(r.digests), r.cause,
+            json.dumps(list(r.logs)), r.digest, in_order(r.authored), r.restart,
         ),
     )  # fmt: skip
 
@@ -194,14 +205,15 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts"
+        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts, "
+        "drift = excluded.drift"
     )
     db.execute(
         "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
-        f"updated, protect, hosts) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        f"updated, protect, hosts, drift) values (?,?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
         (
             *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
-            service.protect, json.dumps(service.hosts),
+            service.protect, json.dumps(service.hosts), dump(asdict(service.drift)),
         ),
     )  # fmt: skip
 
@@ -233,7 +245,12 @@ def _service(
         containers=tuple(containers),
         hosts=tuple(json.loads(row["hosts"])),
         protect=bool(row["protect"]),
+        drift=_drift(json.loads(row["drift"])),
     )
+
+
+def _drift(said: Mapping[str, Any]) -> DriftPolicy:
+    return DriftPolicy(said.get("mode", "heal"), tuple(said.get("ignore", ())))
 
 
 def to_revision(row: sqlite3.Row) -> Revision:
@@ -258,6 +275,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
         digest=row["digest"],
+        restart=bool(row["restart"]),
     )
 
 

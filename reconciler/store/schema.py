@@ -69,4 +69,32 @@ MIGRATIONS = (
         primary key (namespace, service)
     ) strict;
     """,
+    # What is removed is kept for a while, apart from what is recorded. `removed_revisions` has the columns of
+    # `revisions`, in their order: who adds one there adds it here.
+    """
+    create table removed (
+        namespace text not null, service text not null, source text not null, file text not null,
+        meta text not null, spec text not null, removed text not null, primary key (namespace, service)
+    ) strict;
+    create table removed_revisions (
+        id text primary key, namespace text not null, service text not null, number integer not null,
+        parent text not null, base text not null, status text not null, created text not null, updated text not null,
+        fingerprint text not null, image text not null, image_id text not null, replicas integer not null,
+        memory integer, written text not null, shown text not null, digests text not null,
+        cause text not null default '', logs text not null default '[]', digest text not null default '',
+        authored text not null default '{}'
+    ) strict;
+    create index removed_revisions_of on removed_revisions (namespace, service);
+    """,
+    """
+    alter table activity add column causes text not null default '[]';
+    create table sources (
+        name text primary key, root text not null, named text not null, commit_id text not null, at text not null
+    ) strict;
+    """,
+    """
+    alter table revisions add column restart integer not null default 0;
+    alter table removed_revisions add column restart integer not null default 0;
+    """,
+    "alter table services add column drift text not null default '{}'",
 )

@@ -1,4 +1,4 @@
-"""Every fault at every point of twelve changes, on the engine in memory; then cycles without faults, and the oracle.
+"""Every fault at every point of all changes, on the engine in memory; then cycles without faults, and the oracle.
 
 `on`: the author still wants the change afterwards. `back`: by the next cycle, he wants what was there before.
 """
@@ -72,6 +72,8 @@ def run(found: Stage, folder: Path, point: Point, fault: str, *, back: bool) -> 
         cycles += 1
     live = wanted if back else scenario.good or wanted
     kept = frozenset(live.services) if scenario.good and not back else frozenset()
+    stale = found.old & set(world.engine.raw()) if scenario.restart else ()
+    wrong += [f"{key[:12]} was not restarted" for key in stale]
     wrong += judge(world.engine, world.state, before, Wanted(live, kept))
     calls = [str(p) for p in hook.trace if p.kind == "call"]
     return [*wrong, *([f"not at rest after {cycles} cycles: {calls}"] if calls or cycles > CYCLES else [])], cycles
@@ -107,13 +109,15 @@ def test_there_are_enough(folder: Path) -> None:
 
 def test_every_write_and_every_step_is_reached(folder: Path) -> None:
     """What is added to the store or to the calls has to be told to the matrix, and a scenario has to use it."""
-    reads = {"open", "close", "recorded", "engine", "activity", "revisions"}
+    reads = {"open", "close", "recorded", "engine", "activity", "revisions", "removed"}
     assert {name for name in vars(Store) if not name.startswith("_")} - reads == WRITES
     assert {name for name in vars(Memory) if name in CALLS.keys() | LOOKS} == CALLS.keys() | LOOKS
     points = [point for s, back in WAYS for point in staged(s.name, folder, back)[1]]
     reached = {(point.kind, point.what.split()[0]) for point in points}
-    # The others have tests of their own: the daemon, containers that people remove, a restored state, orders.
+    # The others have tests of their own: the daemon, containers that people remove, a restored state, orders, the
+    # place of a source.
     elsewhere = {"set_notes", "forget_containers", "record_service", "settle_restore", "order_restart", "order_retry"}
+    elsewhere |= {"record_source", "call_off_restart"}
     assert {name for kind, name in reached if kind == "write"} == WRITES - elsewhere
     repairs = {"unpause", "rename", "connect", "pull", "remove_volume"}  # the contract tests reach these
     assert {name for kind, name in reached if kind == "call"} >= CALLS.keys() - repairs

@@ -42,7 +42,7 @@ def make_service(name: str = "web", namespace: str = "shop", **given: Any) -> Se
     file = given.pop("file", f"{name}.yaml")
     env: Mapping[str, str] = given.pop("env", {})
     depends_on = given.pop("depends_on", ())
-    own = {key: given.pop(key) for key in ("description", "labels", "protect", "volumes") if key in given}
+    own = {key: given.pop(key) for key in ("description", "labels", "protect", "volumes", "drift") if key in given}
     spec = {"image": "docker.io/library/nginx:1", **given}
     if "container_labels" in spec:  # `labels` are the service's own
         spec["labels"] = spec.pop("container_labels")
@@ -118,6 +118,7 @@ def make_recorded(service: Service, **given: Any) -> RecordedService:
     values: dict[str, Any] = {
         "source": SOURCE,
         "current": make_revision(service),
+        "drift": service.drift,
         "containers": tuple(make_row(service, n) for n in range(1, service.spec.replicas + 1)),
         **given,
     }

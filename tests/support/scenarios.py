@@ -1,7 +1,8 @@
-"""Twelve changes of a source on the engine in memory, each beside services that it does not mention, and decoys."""
+"""Changes of a source on the engine in memory, each beside services that it does not mention, and decoys."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class Scenario:
     good: Desired | None = None
     floor: int = 0
     lost: bool = False  # the state was lost in between
+    restart: bool = False  # a person asks for new containers of the service `a` in between
     reversible: bool = True
     removes: bool = False  # then the way back is blocked by copies of what was removed, which is right
 
@@ -122,6 +124,7 @@ SCENARIOS = [
         lost=True,
         reversible=False,
     ),
+    Scenario("restart", _BOTH, _BOTH, floor=2, restart=True, reversible=False),
 ]
 
 
@@ -193,6 +196,9 @@ def stage(scenario: Scenario, folder: Path, *, back: bool = False) -> Stage:
         engine.remove_volume(MARKER)
         shutil.rmtree(world.state)
         world.state.mkdir()
+    if scenario.restart:
+        with contextlib.closing(Store.open(world.state)) as store:
+            store.order_restart(Ref("t", "a"))
     found = Stage(scenario, world, frozenset(decoys), still, frozenset(live) - still)
     found.before = Before.of(engine, found.still, found.decoys)
     return found

@@ -94,6 +94,36 @@ def test_another_try_of_a_change_is_no_restart(store: Store) -> None:
     assert [r.status for r in store.revisions(WEB)] == ["current", "superseded"]
 
 
+def test_a_try_in_place_that_failed_is_unfinished_when_it_is_tried_again(store: Store) -> None:
+    """So that what it changed on live containers stays known, should its author go back."""
+    current = promoted(store, service())
+    failed = open_revision(store, service(memory=1 << 30), current, current.base)
+    store.fail(failed.id, "not healthy", [])
+    store.order_retry(WEB)
+    known = store.recorded().services[WEB]
+    assert not known.failed and known.pending and known.pending.id == failed.id
+    assert open_revision(store, service(memory=1 << 30), current, current.base).id == failed.id
+
+
+def test_called_off_it_stands_no_more_done_half_or_failed(store: Store) -> None:
+    half = restarted(store)
+    assert store.call_off_restart(WEB) and not asked(store)
+    assert store.recorded().services[WEB].pending is None
+    store.order_restart(WEB)
+    failed = open_revision(store, service())
+    assert failed.id != half.id and failed.restart
+    store.fail(failed.id, "exit 3", [])
+    assert store.call_off_restart(WEB) and store.recorded().services[WEB].failed is None
+    assert not store.call_off_restart(WEB)
+    assert store.activity("shop", "web")[0].reason == "restart-cancelled"
+
+
+def test_what_failed_otherwise_is_not_called_off(store: Store) -> None:
+    current = promoted(store, service())
+    store.fail(open_revision(store, service(image="docker.io/library/nginx:2"), current).id, "exit 3", [])
+    assert not store.call_off_restart(WEB) and store.recorded().services[WEB].failed
+
+
 def test_it_goes_with_its_service(store: Store) -> None:
     restarted(store)
     store.forget_service(WEB, "src")
@@ -213,6 +243,40 @@ def test_what_is_not_there_can_not_be_restarted(lived: Desk) -> None:
     assert "demo.web.yaml:2:1: not YAML" in lived.lb("restart", "demo/web", code=65).err
     with lived.store() as store:
         assert not asked_for(store)
+
+
+def test_history_and_why_tell_it(lived: Desk) -> None:
+    lived.lb("restart", "demo/web")
+    assert lived.lb("history", "demo/web").out.splitlines()[-1].endswith("  restart was asked for")
+    assert "restart was asked for\n      replace: a person wanted new containers" in lived.lb("why", "demo/web").out
+
+
+def test_a_job_runs_once_more(desk: Desk) -> None:
+    desk.namespace()
+    desk.service("job", command=["exit", "0"], restart="no")
+    desk.apply()
+    before = ids(desk, "job")
+    desk.lb("restart", "demo/job")
+    assert len(ids(desk, "job")) == 1 and ids(desk, "job") != before
+
+
+def test_a_restart_that_failed_can_be_called_off(lived: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, real = ids(lived, "web"), lived.memory._run
+
+    def crash(raw: dict[str, dict[str, object]]) -> None:
+        real(raw)
+        raw["State"] |= {"Status": "exited", "ExitCode": 7}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lived.memory, "_run", crash)
+        lived.lb("restart", "demo/web", code=1)
+    assert "revision 1 failed" in lived.apply(code=1).out
+    assert "is called off" in lived.lb("restart", "demo/web", "--cancel").err
+    lived.apply()
+    assert ids(lived, "web") == before and lived.lb("plan").out == "no changes\n"
+    assert lived.lb("get", "service", "demo/web", "-o", "json").json["state"]["state"] == "started"
+    assert "nothing to call off" in lived.lb("restart", "demo/web", "--cancel", code=1).err
+    assert "SERVICE_NOT_FOUND" in lived.lb("restart", "demo/none", "--cancel", code=1).err
 
 
 @pytest.fixture

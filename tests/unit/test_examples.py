@@ -22,6 +22,7 @@ CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there
 CODES |= dict.fromkeys(
     ["lb retry demo/redis", "lb retry web -n demo", "lb retry demo/web --source examples/quickstart"], 1
 )  # nothing is held
+CODES["lb restart demo/redis --cancel"] = 1  # nor is a restart under way
 # The desk is a source already.
 CODES["lb init shop"] = CODES["lb init infra --name shop"] = 64
 CODES["lb init shop --host-config host.yaml"] = 64
@@ -55,6 +56,9 @@ def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch)
     (desk.folder / "examples").mkdir()
     (desk.folder / "examples" / "quickstart").symlink_to(desk.folder)
     desk.namespace()
+    desk.service("redis", volumes=["data:/data"], env={"A": "1"})
+    desk.service("web")
+    desk.apply()
     desk.service("redis", volumes=["data:/data"])
     desk.service("web", replicas=2)
     (desk.folder / "new.yaml").write_text((desk.folder / "demo.web.yaml").read_text().replace('"web"', '"new"'))

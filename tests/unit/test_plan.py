@@ -146,7 +146,10 @@ def test_refused_in_place_becomes_a_replacement() -> None:
 
 @pytest.mark.parametrize("policy", ["missing", "always", "never"])
 def test_a_tag_that_was_moved_on_the_engine_is_no_change(policy: str) -> None:
-    assert steady(make_service(pull_policy=policy)).has_images(nginx="sha256:new").text() == "no changes"
+    world = steady(make_service(pull_policy=policy)).has_images(nginx="sha256:new")
+    assert not world.plan().changes and world.text().endswith("no changes")
+    told = [str(each) for each in world.plan().drifted]
+    assert told == [] if policy == "always" else "is sha256:new here, the replicas run sha256:old" in told[0]
 
 
 def test_dependencies_come_first() -> None:

@@ -288,3 +288,45 @@ def test_the_name_of_a_source_with_bad_settings_is_not_guessed(root: Path) -> No
     (root / "lb.yaml").write_text("name: [shop]\n")
     with pytest.raises(SourceError, match=r"lb\.yaml:1:7: name: must be text.*nothing is changed"):
         source.name(root)
+
+
+# --- as it was named, and as files
+
+
+def test_the_root_is_kept_as_it_was_named(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = tmp_path / "current"
+    link.symlink_to(root)
+    assert read(root / "apps" / "web.yaml").named == str(root)
+    assert (read(link).root, read(link).named) == (str(root), str(link))
+    assert read(link / "apps").named == str(link)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PWD", raising=False)
+    assert read(Path("current")).named == str(link)
+    monkeypatch.chdir(link)
+    assert read(Path()).named == str(root)  # which is all that is known
+    monkeypatch.setenv("PWD", str(link))
+    assert read(Path()).named == read(Path("apps")).named == str(link)
+    monkeypatch.setenv("PWD", "/")  # another folder
+    assert read(Path()).named == str(root)
+
+
+def test_it_is_read_from_a_folder_that_is_gone(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("PWD", str(gone))
+    gone.rmdir()
+    try:
+        assert read(root).named == str(root)
+    finally:
+        os.chdir(root)
+
+
+def test_where_each_object_stands(root: Path) -> None:
+    web = service("web").replace("busybox", '"${NONE}"')  # whatever is wrong with it
+    (root / "apps" / "web.yaml").write_text(f"# nothing\n---\n{NAMESPACE.replace('demo', 'x')}---\n{web}")
+    (root / "bad.yaml").write_text("kind: [")
+    files = source.Source(root).files()
+    assert files.stand[WEB] == [("apps/web.yaml", 1)] and files.stand[REDIS] == [("apps/redis.yml", 0)]
+    assert files.stand[DEMO] == [("namespace.yaml", 0)] and "bad.yaml" in str(files.problems[0])
+    assert (files.name, files.root) == ("shop", root)

@@ -33,7 +33,7 @@ from reconciler.model import (
     Spec,
 )
 from reconciler.runtime import Effect
-from reconciler.store import ACTIVITY_KEPT, INTENT_AGE, Store
+from reconciler.store import ACTIVITY_KEPT, INTENT_AGE, Store, removed
 from reconciler.store.schema import MIGRATIONS
 
 WEB = Ref("shop", "web")
@@ -748,3 +748,57 @@ def test_notes_are_replaced_as_a_whole(store: Store) -> None:
     assert store.recorded().services[WEB].note == "web.yaml:1:1: broken"
     store.set_notes("src", {})
     assert store.recorded().notes == {DB: "elsewhere"} and store.recorded().services[WEB].note == ""
+
+
+# --- what was removed
+
+
+def test_what_was_removed_is_kept_apart_with_its_last_revisions(store: Store, clock: Time) -> None:
+    store.record_namespace(SHOP, "src")
+    current = promoted(store, service())
+    for i in range(12):
+        current = promoted(store, service(cpus=i + 1), current)
+    store.fail(open_revision(store, service(cpus=99), current).id, "crashed", [])
+    assert store.removed(WEB) is None
+    store.forget_service(WEB, "src")
+    store.forget_namespace("shop")
+    gone, revisions = store.removed(WEB) or pytest.fail("nothing is kept")
+    assert (gone.source, gone.file, gone.at) == ("src", "web.yaml", clock())
+    assert gone.meta == {"description": "Pages", "labels": {"tier": "front"}}
+    assert [r.number for r in revisions] == list(range(4, 14))
+    assert [r.status for r in revisions][-2:] == ["current", "failed"]
+    assert revisions[-2].written == service().written and list(revisions[-2].written) == ["image", "env"]
+    space, none = store.removed(SHOP.ref) or pytest.fail("nothing is kept")
+    assert (space.file, space.meta["labels"], none) == ("shop.yaml", {"team": "a"}, [])
+    recorded = store.recorded()
+    assert not recorded.services and not recorded.namespaces and store.revisions(WEB) == []
+    assert promoted(store, service()).number == 0  # what comes anew begins anew
+
+
+def test_the_last_good_revision_is_among_those_kept(store: Store) -> None:
+    good = promoted(store, service())
+    for i in range(12):
+        store.fail(open_revision(store, service(cpus=i + 1), good).id, "crashed", [])
+    store.forget_service(WEB, "src")
+    _, revisions = store.removed(WEB) or pytest.fail("nothing is kept")
+    assert len(revisions) == 10 and revisions[0].id == good.id
+
+
+def test_the_oldest_that_were_removed_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removed, "KEPT", 3)
+    for name in "abcde":
+        store.record_namespace(Namespace(Ref(name), place=Place(f"{name}.yaml")), "src")
+        promoted(store, service(Ref("shop", name)))
+        store.forget_service(Ref("shop", name), "src")
+        store.forget_namespace(name)
+    assert [name for name in "abcde" if store.removed(Ref("shop", name))] == ["c", "d", "e"]
+    assert [name for name in "abcde" if store.removed(Ref(name))] == ["c", "d", "e"]
+    count = store._db.execute("select count(*) from removed_revisions").fetchone()[0]
+    assert count == 3
+
+
+def test_what_is_kept_of_a_revision_is_all_of_it(store: Store) -> None:
+    def columns(table: str) -> list[tuple[str, str]]:
+        return [(row["name"], row["type"]) for row in store._db.execute(f"pragma table_info({table})")]
+
+    assert columns("removed_revisions") == columns("revisions")
