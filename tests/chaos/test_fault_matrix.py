@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import LbError
+from reconciler.model import Ref
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
 from tests.support.faults import CALLS, FAULTS, LOOKS, WRITES, Died, Hook, Point
 from tests.support.ledger import Ledger
 from tests.support.memory import Memory
 from tests.support.oracle import Wanted, judge
+from tests.support.oracle import kept as stays
 from tests.support.scenarios import SCENARIOS, Scenario, Stage, stage
 
 CYCLES = 3
@@ -73,6 +75,8 @@ def run(found: Stage, folder: Path, point: Point, fault: str, *, back: bool) -> 
     live = wanted if back else scenario.good or wanted
     kept = frozenset(live.services) if scenario.good and not back else frozenset()
     wrong += judge(world.engine, world.state, before, Wanted(live, kept))
+    if kept and stays(world.engine, Ref("t", "a"), before) != 1:
+        wrong.append("no failed replica was kept")
     calls = [str(p) for p in hook.trace if p.kind == "call"]
     return [*wrong, *([f"not at rest after {cycles} cycles: {calls}"] if calls or cycles > CYCLES else [])], cycles
 

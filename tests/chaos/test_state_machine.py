@@ -51,6 +51,7 @@ class Life(RuleBasedStateMachine):
         self.corrupt: set[Ref] = set()
         self.live: dict[Ref, Service] = {}  # what ran when it was at rest
         self.loose: set[Ref] = set()  # changed by hand, or half-way, under a revision that can't be carried out
+        self.harmed: set[Ref] = set()  # since it was at rest
         self.foreign: set[str] = set()
         self.before = Before()
         self.pending = Hook(self.world.engine)  # whose late effects are still to come
@@ -89,7 +90,7 @@ class Life(RuleBasedStateMachine):
     @rule(
         ref=Name,
         memory=st.sampled_from([None, 32 * MIB, 48 * MIB]),
-        restart=st.sampled_from(["unless-stopped", "always", "on-failure:3"]),
+        restart=st.sampled_from(["unless-stopped", "always"]),
     )
     def limits(self, ref: Ref, memory: int | None, restart: str) -> None:
         self._change(ref, memory=memory, restart=restart)
@@ -98,7 +99,7 @@ class Life(RuleBasedStateMachine):
     def breaks(self, ref: Ref, last: bool) -> None:
         """A revision whose replicas end at once, all of them or the second only."""
         if ref in self.wanted:
-            self.loose |= {ref} if self.wanted[ref] != self.live.get(ref) else set()
+            self._loosen(ref)
             self._change(ref, command=("exit", "3", "2" if last else "1"))
 
     @rule(ref=Name)
@@ -118,7 +119,7 @@ class Life(RuleBasedStateMachine):
     @rule(ref=Name)
     def corrupts(self, ref: Ref) -> None:
         if ref in self.wanted:
-            self.loose |= {ref} if self.wanted[ref] != self.live.get(ref) else set()
+            self._loosen(ref)
             self.corrupt.add(ref)
 
     @rule()
@@ -134,7 +135,8 @@ class Life(RuleBasedStateMachine):
             return
         key = sorted(ours, key=lambda k: ours[k]["Name"])[which % len(ours)]
         ref = _ref(ours[key])
-        if harm in ("remove", "update") and self._bad(ref):
+        self.harmed.add(ref)
+        if harm in ("remove", "update") and (self._bad(ref) or ref in self.corrupt):
             self.loose.add(ref)  # it can't be mended without the spec of the good revision
         running = ours[key]["State"]["Status"] == "running"
         match harm:
@@ -199,6 +201,7 @@ class Life(RuleBasedStateMachine):
         assert {guard.kind for guard in cycle.plan.guards} <= {"incomplete"}, cycle.plan.guards
         waiting = {ref: s for ref, s in self.live.items() if ref in held}
         bad = {ref for ref in self.wanted if self._bad(ref)}
+        self.harmed.clear()
         self.loose &= bad | self.corrupt | held
         stands = {ref: s for ref, s in self.wanted.items() if ref not in self.corrupt | bad}
         stands |= {ref: s for ref, s in self.live.items() if ref in bad | self.corrupt} | waiting
@@ -285,6 +288,11 @@ class Life(RuleBasedStateMachine):
 
     def _namespaces(self) -> list[Ref]:
         return [Ref(name) for name in self._namespace_names()]
+
+    def _loosen(self, ref: Ref) -> None:
+        """It is not at rest, and from now on not all of it can be mended."""
+        if self.wanted[ref] != self.live.get(ref) or ref in self.harmed:
+            self.loose.add(ref)
 
     def _copied(self, ref: Ref) -> bool:
         return bool(self.foreign) and ref == Ref("t", "a")

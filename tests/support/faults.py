@@ -189,6 +189,8 @@ class WatchedCalls(Calls):
 
 def label(engine: Memory, target: str) -> str:
     """A name that is the same in every run: of a container its number but neither its id nor its attempt."""
+    if not target:
+        return ""
     with contextlib.suppress(errors.NotFound):
         return re.sub(r"-\d+$", "", engine.inspect(target).name)
     names = {network.id: network.name for network in engine.networks()}

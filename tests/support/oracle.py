@@ -74,6 +74,12 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     return wrong + _judge_state(state, set(ours), set(networks.values()), wanted.loose)
 
 
+def kept(engine: Memory, ref: Ref, before: Before) -> int:
+    """How many failed replicas of a service stay for inspection."""
+    raw = engine.raw()
+    return sum(1 for key, row in raw.items() if key not in before.foreign and _ref(row) == ref and _is_kept(row))
+
+
 def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[str, str], kept: bool) -> list[str]:
     ref, spec = service.ref, service.spec
     serving = {key: row for key, row in mine.items() if not _is_kept(row)} if kept else mine
