@@ -31,6 +31,8 @@ def faults(replica: Replica, network: str) -> tuple[Fault, ...]:
     label = f"replica {recorded.number}"
     if seen.state in ("dead", "removing"):
         return (Fault("rebuild", f"{label} is {seen.state}"),)
+    if seen.stuck:
+        return (Fault("rebuild", f"{label} can't be started any more: {seen.error}"),)
     joined = network in seen.networks
     if not joined and seen.state in ("exited", "created") and seen.networks:
         # A stopped container that refers to a network which is gone can never be started again.

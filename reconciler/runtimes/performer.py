@@ -22,6 +22,7 @@ from ..errors import (
     NotFound,
     NotReady,
     Rejected,
+    Stuck,
     UpdateRefused,
 )
 from ..model import Action, Container, Outcome, Service
@@ -64,7 +65,7 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
     result: Result = "failed"
     if isinstance(error, InterruptedByUser):
         result = "interrupted"
-    elif isinstance(error, UpdateRefused) and action.resizes:
+    elif isinstance(error, Stuck) or (isinstance(error, UpdateRefused) and action.resizes):
         result = "refused-in-place"
     logs = error.logs if isinstance(error, NotReady) else ()
     condemns = isinstance(error, NotReady | Rejected) and rollout.is_trial(action)

@@ -139,6 +139,27 @@ def test_the_failed_replica_is_kept_though_an_earlier_run_made_it(world: World) 
     assert found == [("/t.a.1-1", "running"), ("/t.a.1-2", "exited")]
 
 
+@pytest.mark.parametrize("again", [1, 2])
+def test_what_the_engine_lost_track_of_is_replaced_at_once(world: World, again: int) -> None:
+    """Known from an earlier start, or found out at this one."""
+    world.cycle(source(service("a")))
+    (before,) = world.engine.raw()
+    world.engine.lose(before)
+    if again == 2:
+        world.engine._containers[before].raw["State"]["Error"] = ""
+
+        def lose(hook: Hook, point: Point, act: Any) -> Any:
+            hook.engine.lose(before)
+            return act()
+
+        hook = Hook(world.engine, Point("call", "start t.a.1"), lose)
+    else:
+        hook = Hook(world.engine)
+    (outcome,) = world.cycle(source(service("a")), hook).outcomes
+    assert outcome.result == "done" and not hook.broken
+    assert [(row["Name"], row["State"]["Status"]) for row in world.engine.raw().values()] == [("/t.a.1-2", "running")]
+
+
 def test_a_change_that_is_refused_in_place_is_a_replacement_only_for_its_author(world: World) -> None:
     world.cycle(source(service("a", memory=32 * MIB)))
     (before,) = world.engine.raw()
