@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # The targets use one engine and one .venv: one after the other, even with -j.
 .NOTPARALLEL:
-.PHONY: help venv demo demo-down test test-unit lint types lock clean
+.PHONY: help venv bench demo demo-down test test-unit lint types lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ demo-down: venv ## remove what "make demo" made
 
 test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debian to get one
 	scripts/engine up
+	scripts/registry >/dev/null
 	@$(MAKE) --no-print-directory lint types
 	@LB_TEST_IMAGES=$$(scripts/images provide lb.local/); export LB_TEST_IMAGES; \
 	set -x; .venv/bin/pytest $(ARGS)
@@ -45,6 +46,11 @@ test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debia
 test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
 	@echo "left out: the contract tests against an engine (tests/contract) and tests/e2e; \"make test\" runs all"
+
+bench: venv ## how quick the daemon is, and how many calls at once are best; needs a Docker Engine
+	scripts/engine up
+	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
+	set -x; .venv/bin/python bench/latency.py; .venv/bin/python bench/parallel.py $(ARGS)
 
 lint: venv ## check style and format
 	.venv/bin/ruff check .

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 Clock = Callable[[], str]
 
@@ -20,5 +20,5 @@ def rfc3339(ns: int) -> str:
 
 
 def seconds(at: str) -> float:
-    """2026-01-02T03:04:05.123456789Z → seconds since the epoch."""
-    return calendar.timegm(time.strptime(at[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + at[19:].rstrip("Z"))
+    """2026-01-02T03:04:05.123456789Z, or with an offset as engines write it → seconds since the epoch."""
+    return datetime.fromisoformat(at).timestamp()

@@ -1,12 +1,13 @@
 """What is wrong with one live replica of ours, as data. Pure.
 
-Goes in: a replica and the id of its namespace's network. Comes out: faults in the order in which they are
+Goes in: a replica and the networks that it belongs on. Comes out: faults in the order in which they are
 mended. `inspect` now is compared with its projection right after our last change, never with the manifest.
 Crash loops are no fault: the engine's own restart policy fights them, we report them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,15 +27,17 @@ def completed(seen: Container) -> bool:
     return seen.state == "exited" and seen.exit_code == 0 and _ends(seen.restart_policy)
 
 
-def faults(replica: Replica, network: str) -> tuple[Fault, ...]:
+def faults(replica: Replica, networks: Mapping[str, str]) -> tuple[Fault, ...]:
+    """`networks`: see `Action.networks`."""
     seen, recorded = replica.seen, replica.recorded
     label = f"replica {recorded.number}"
     if seen.state in ("dead", "removing"):
         return (Fault("rebuild", f"{label} is {seen.state}"),)
     if seen.stuck:
         return (Fault("rebuild", f"{label} can't be started any more: {seen.error}"),)
-    joined = network in seen.networks
-    if not joined and seen.state in ("exited", "created") and seen.networks:
+    left = missing(replica, networks)
+    stale = set(seen.networks) - set(networks.values())
+    if left and stale and seen.state in ("exited", "created"):
         # A stopped container that refers to a network which is gone can never be started again.
         return (Fault("rebuild", f"{label} lost its network"),)
     found: list[Fault] = []
@@ -42,17 +45,25 @@ def faults(replica: Replica, network: str) -> tuple[Fault, ...]:
         found.append(Fault("paused", f"{label} was paused"))
     if seen.name != recorded.name:
         found.append(Fault("renamed", f"{label} was renamed to {seen.name}"))
-    for key in ("memory", "cpus", "restart"):
-        old, new = recorded.projection.get(key), seen.projection.get(key)
-        if recorded.projection and old != new:
+    for key, old in recorded.projection.items():  # what an older lb did not record is not compared
+        new = seen.projection.get(key)
+        if key in seen.projection and old != new:
             found.append(Fault("resized", f"{label} {key} was changed to {new}"))
-    if not joined:
-        found.append(Fault("disconnected", f"{label} was disconnected from its network"))
+    for namespace in left:
+        which = "its network" if namespace == recorded.ref.namespace else f"the network of {namespace}"
+        found.append(Fault("disconnected", f"{label} was disconnected from {which}"))
     if seen.state == "created":
         found.append(Fault("stopped", f"{label} was never started"))
     elif seen.state == "exited" and not _ends(recorded.projection.get("restart", seen.restart_policy)):
         found.append(Fault("stopped", f"{label} was stopped (exit {seen.exit_code})"))
     return tuple(found)
+
+
+def missing(replica: Replica, networks: Mapping[str, str]) -> list[str]:
+    """Namespaces whose networks the replica is not joined to; its own first."""
+    own = replica.recorded.ref.namespace
+    found = [namespace for namespace, network in networks.items() if network not in replica.seen.networks]
+    return sorted(found, key=lambda namespace: (namespace != own, namespace))
 
 
 def _ends(policy: str) -> bool:

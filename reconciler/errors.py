@@ -122,6 +122,12 @@ class ImageUnavailable(EngineError):
     """The image is not here and could not be pulled."""
 
 
+class Denied(EngineError):
+    """The host's policy does not allow what was asked for."""
+
+    exit_code = EXIT_REFUSED
+
+
 class UpdateRefused(EngineError):
     """The engine will not change this value on a live container."""
 

@@ -13,19 +13,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from .model import Healthcheck, Port, Service, Update
+from .model import Healthcheck, Logging, Mount, NamedVolume, Port, Service, Update
 
 VERSION = "h1"
 Class = Literal["record", "scale", "in-place", "replace"]
 
 _CLASS: dict[str, Class] = {
     "meta": "record",
+    "template": "record",  # its name; what it says counts as written in the manifest
     "update": "record",
     "pull_policy": "record",
     "depends_on": "record",
+    "env_file": "record",  # what it sets counts as env
     "replicas": "scale",
     "memory": "in-place",
+    "mem_reservation": "in-place",
     "cpus": "in-place",
+    "pids_limit": "in-place",
     "restart": "in-place",
 }
 
@@ -41,6 +45,8 @@ def fields(service: Service) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "meta.description": service.description or None,
         "meta.labels": dict(sorted(service.labels.items())) or None,
+        "meta.hosts": service.hosts or None,
+        "meta.protect": service.protect or None,
         "image": spec.image,
         "pull_policy": spec.pull_policy,
         "replicas": spec.replicas,
@@ -55,10 +61,30 @@ def fields(service: Service) -> dict[str, Any]:
         "stop_signal": spec.stop_signal,
         "stop_grace_period": spec.stop_grace_period,
         "update": _given(spec.update),
+        "platform": spec.platform,
+        "labels": dict(spec.labels) or None,
+        "logging": asdict(spec.logging) if spec.logging != Logging() else None,
+        "env_file": [[file.path, file.digest] for file in spec.env_files] or None,
     }
     flat |= {f"env.{name}": value for name, value in spec.env or ()}
-    flat |= {f"volumes.{m.target}": [m.kind, m.source, m.read_only] for m in spec.mounts}
+    flat |= {f"volumes.{m.target}": _mount(service, m) for m in spec.mounts}
+    flat |= {f"secrets.{secret.name}": [secret.target, secret.digest] for secret in spec.secrets}
+    for part in (spec.limits, spec.process, spec.links, spec.powers):
+        # An `init: false` is told from the engine's default; any other false is what an unset field is.
+        flat |= {k: v for k, v in asdict(part).items() if v != () and (v is not False or k == "init")}
     return {path: value for path, value in flat.items() if value is not None}
+
+
+def _mount(service: Service, mount: Mount) -> list[Any]:
+    volume = service.volumes.get(mount.source) if mount.kind == "volume" else None
+    options = {
+        "external": volume.name if volume and volume.external else None,
+        "nocopy": mount.nocopy or None,
+        "size": mount.size,
+        "mode": mount.mode,
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    return [mount.kind, mount.source, mount.read_only, *([given] if given else [])]
 
 
 def _given(value: Healthcheck | Port | Update) -> dict[str, Any]:
@@ -83,6 +109,18 @@ def changed_fields(service: Service, recorded: Mapping[str, str], salt: str) -> 
     """Paths whose resolved value is not the recorded one, sorted; set, unset and changed alike."""
     now = digests(service, salt)
     return sorted(path for path in now.keys() | recorded.keys() if now.get(path) != recorded.get(path))
+
+
+def definition(volume: NamedVolume, salt: str) -> str:
+    """What is kept of how a volume was made: "salt:hash", or "" for an ordinary one. Its options may hold passwords."""
+    if volume.driver == "local" and not volume.driver_opts:
+        return ""
+    total = hashlib.sha256(salt.encode() + b"\0" + _canonical([volume.driver, volume.driver_opts])).hexdigest()
+    return f"{salt}:{total}"
+
+
+def defined_alike(volume: NamedVolume, recorded: str) -> bool:
+    return definition(volume, recorded.partition(":")[0]) == recorded
 
 
 def _canonical(value: Any) -> bytes:

@@ -56,7 +56,7 @@ class Reply:
 def meaning(desired: Desired) -> str:
     """A hash that is equal where two readings of a source ask for the same, variables resolved. It is never stored."""
     wanted = {str(ref): fingerprint.fields(service) for ref, service in desired.services.items()}
-    return hashlib.sha256(f"{desired.digest}{json.dumps(wanted, sort_keys=True)}".encode()).hexdigest()
+    return hashlib.sha256(f"{desired.digest}{desired.host}\n{json.dumps(wanted, sort_keys=True)}".encode()).hexdigest()
 
 
 def address(state: Path) -> Path:
@@ -184,8 +184,9 @@ def _refusal(request: Request, desired: Desired) -> LbError | None:
         )
     if request.meaning != meaning(desired):
         return RefusedError(
-            "the daemon reads this source otherwise: it was started with other variables, or a file just changed",
-            hint="apply again; pass the --set options to `lb daemon`, not to `lb apply` beside it",
+            "the daemon reads this source otherwise: it was started with other variables or another host, or a file "
+            "just changed",
+            hint="apply again; pass --set, --env-file, --allow-env and --host to `lb daemon` and to `lb apply` alike",
         )
     return None
 
@@ -197,6 +198,6 @@ def _line(news: Progress | Cycle | LbError) -> dict[str, Any]:
         kind = DIFFERENT if isinstance(news, AnotherSource) else "failed"
         return {"error": kind, "message": news.message, "hint": news.hint, "code": news.exit_code}
     return {
-        "text": render.cycle_text(news), "held_back": render.held_back(news.plan), "value": render.cycle_json(news),
-        "code": news.code,
+        "text": render.cycle_text(news), "held_back": [*render.held_back(news.plan), *news.unasked],
+        "value": render.cycle_json(news), "code": news.code,
     }  # fmt: skip

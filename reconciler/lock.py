@@ -13,17 +13,57 @@ import hashlib
 import json
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .clock import now
 from .errors import LockedError, StateError
+from .model import EngineInfo
 
 _PAUSE = 0.02  # seconds between two tries
 _NAMING = 0.2  # seconds that a holder has to write its name
 _COMMAND = 300  # characters of the command line that are kept: what is written must fit in what is read
 _SIZE = 4096  # bytes, read and written
+
+
+def key(engine: EngineInfo) -> str:
+    """What names an engine's lock. The endpoint is in it too, because two engines can share an id."""
+    return f"{engine.id}\n{engine.root}\n{engine.endpoint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who changes an engine, since when (RFC 3339)."""
+
+    pid: int
+    command: str
+    since: str
+
+
+def holder(name: str, directory: Path | None = None) -> Holder | None:
+    """Who holds the lock of this key now; None when nobody does. Raises StateError when the file can't be read.
+
+    Where the file names nobody it is not touched, so looking is not in the way of one who takes the lock.
+    """
+    path = _path(name, directory or folder())
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"the lock {path} can't be read: {error}", hint="run as the user who applies") from error
+    try:
+        found = _read(handle)
+        if not isinstance(found.get("pid"), int):
+            return None
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given: whoever is named there has died
+        return None
+    except BlockingIOError:
+        return Holder(found["pid"], str(found.get("command", "?")), str(found.get("since", "?")))
+    finally:
+        os.close(handle)
 
 
 class Lock:
@@ -37,7 +77,7 @@ class Lock:
         """Waits so many seconds for another holder. Raises LockedError, naming it, within a second of that;
         StateError when the file can't be made or written."""
         place = directory or folder()
-        path = place / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
+        path = _path(key, place)
         end = time.monotonic() + wait
         named_by = end + _NAMING
         try:
@@ -77,6 +117,10 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _path(name: str, place: Path) -> Path:
+    return place / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
 
 
 def folder() -> Path:

@@ -18,7 +18,14 @@ LABEL_HOST = "lb.state.host"
 
 
 def check(runtime: Runtime, store: Store, *, adopt: bool) -> None:
-    """Raises RefusedError when another state folder manages this engine. Changes nothing."""
+    """Raises RefusedError when another state manages this engine, or this one another engine. Changes nothing."""
+    bound, info = store.engine(), runtime.info()
+    if bound and (bound["id"], bound["root"]) != (info.id, info.root) and not adopt:
+        raise RefusedError(
+            f"the state in {store.directory} is of another engine ({bound['root']}, was at {bound['endpoint']}), "
+            f"not of the one at {info.endpoint}",
+            hint="use another --state for this one; if that engine is gone for good, go on with --adopt",
+        )
     found = runtime.marker()
     if not found or found.get(LABEL_STATE) == store.state_id:
         return

@@ -9,29 +9,32 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Event
 
-from . import apply, marker, plan, snapshots
+from . import apply, marker, plan, secrets, snapshots
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
-from .runtime import Progress, Report, Runtime
+from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
-PULLS = 4  # images asked for at once
+QUESTIONS = 8  # images asked for at once
 
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """What one cycle planned and what came of it."""
+    """What one cycle planned and what came of it. `unasked` says which images a registry could not be asked for."""
 
     plan: Plan
     outcomes: tuple[Outcome, ...] = ()
+    unasked: tuple[str, ...] = ()
 
     @property
     def code(self) -> int:
         """The exit code that it stands for."""
-        return worst([*codes(self.plan), *(outcome.code for outcome in self.outcomes)])
+        failed = [EXIT_FAILED] if self.unasked else []
+        return worst([*codes(self.plan), *failed, *(outcome.code for outcome in self.outcomes)])
 
 
 def codes(decided: Plan) -> list[int]:
@@ -74,16 +77,37 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) -> None:
     """What must be written before the first action of the plan begins. Under the lock.
 
-    SourceError when the content of a bind changed since it was read.
+    SourceError when the content of a bind or a secret changed since it was read.
     """
     for intent, effect in sight.recovery.settled:
         tools.store.end(intent.nonce, effect)
     if sight.recovery.gone:
         tools.store.forget_containers(sight.recovery.gone)
     marker.claim(tools.runtime, tools.store)
+    tools.store.bind_engine(sight.observed.engine)
+    state = tools.store.directory
     for action in decided.actions:
-        if action.service and action.service.files and action.verb not in ("record", "held", "adopt"):
-            snapshots.keep(tools.store.directory, Path(desired.root), action.service.files)
+        if action.service and action.verb not in ("record", "held", "adopt"):
+            snapshots.keep(state, Path(desired.root), action.service.files)
+            secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
+    snapshots.prune(state, _in_use(desired, sight.observed))
+
+
+def _in_use(desired: Desired, observed: Observed) -> list[str]:
+    """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
+    services = desired.services.values()
+    wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
+    wanted += [digest for service in services for digest in service.files]
+    return wanted + [source for container in observed.containers for source in container.mounts]
+
+
+def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:
+    """After a backup of the state was put back: once the whole source was held against it and no removal waits any
+    more, removals are as ever. Writes to the state only, and only then."""
+    restored = sight.recorded.restored_at.get(desired.source)
+    whole = desired.complete and not desired.problems and desired.selected is None and not desired.additive
+    if restored and whole and not any(guard.kind in ("restored", "incomplete") for guard in decided.guards):
+        store.settle_restore(desired.source, restored)
 
 
 def always_pulled(desired: Desired) -> dict[str, Ref]:
@@ -95,23 +119,26 @@ def always_pulled(desired: Desired) -> dict[str, Ref]:
     }
 
 
-def refresh(desired: Desired, runtime: Runtime, report: Report) -> None:
-    """Asks the registry again for images whose `pull_policy` is always, side by side.
+def refresh(desired: Desired, runtime: Runtime, report: Report, cancel: Event) -> tuple[str, ...]:
+    """Asks registries again for the images whose `pull_policy` is always, side by side; pulls none of them.
 
-    A failure is only reported: what runs, runs on.
+    Returns which could not be asked for, and why; what runs, runs on. Raises InterruptedByUser.
     """
+
+    def ask(image: str, ref: Ref) -> str:
+        report(Progress(ref, "asking the registry", image))
+        try:
+            runtime.refresh(image, cancel)
+        except ImageUnavailable as error:
+            text = f"{error.message}: {error.hint}" if error.hint else error.message
+            return f"{ref} runs on as it is; {text}"
+        return ""
+
     wanted = always_pulled(desired)
     if not wanted:
-        return
-
-    def ask(image: str, ref: Ref) -> None:
-        try:
-            runtime.refresh(image, lambda detail: report(Progress(ref, "pulling", detail)))
-        except ImageUnavailable as error:
-            report(Progress(ref, "pull failed", error.message))
-
-    with ThreadPoolExecutor(max_workers=PULLS) as pool:
-        list(pool.map(ask, wanted.keys(), wanted.values()))
+        return ()
+    with ThreadPoolExecutor(max_workers=QUESTIONS) as pool:
+        return tuple(filter(None, pool.map(ask, wanted.keys(), wanted.values())))
 
 
 def carry_out(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> Cycle:
@@ -131,4 +158,7 @@ def _pass(desired: Desired, answers: plan.Answers, tools: apply.Tools) -> tuple[
     sight = look(tools.store, tools.runtime)
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     settle(desired, sight, decided, tools)
-    return decided, apply.run(plan.allowed(decided), tools)
+    outcomes = apply.run(plan.allowed(decided), tools)
+    if not tools.cancel.is_set():
+        end_of_restore(desired, sight, decided, tools.store)
+    return decided, outcomes

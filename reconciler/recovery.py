@@ -24,7 +24,7 @@ from .model import (
     Ref,
     Revision,
 )
-from .runtime import LABEL_INTENT, LABEL_SOURCE, Effect, container_name
+from .runtime import LABEL_FINGERPRINT, LABEL_INTENT, LABEL_SOURCE, Effect, container_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,18 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
     if intent.step == "create" and (seen := _made(intent, observed)):
         name = _name(intent)  # it was given: another that it bears now is drift
         source = seen.labels.get(LABEL_SOURCE, "")
-        return Effect("container", seen.id, name, intent.number, intent.attempt, seen.created, seen.projection, source)
+        return Effect(
+            "container", seen.id, name, intent.number, intent.attempt, seen.created, seen.projection, source=source
+        )
+    if intent.step == "remove-volume" and all(vol.name != intent.target for vol in observed.volumes):
+        return Effect("volume-gone", intent.target)
     for net in observed.networks:
         if intent.step == "network" and net.labels.get(LABEL_INTENT) == intent.nonce:
             return Effect("network", net.id, net.name, source=net.labels.get(LABEL_SOURCE, ""))
     for vol in observed.volumes:
         if intent.step == "volume" and vol.labels.get(LABEL_INTENT) == intent.nonce:
-            return Effect("volume", vol.name, vol.name, created=vol.created)
+            definition = vol.labels.get(LABEL_FINGERPRINT, "")
+            return Effect("volume", vol.name, vol.name, created=vol.created, definition=definition)
     return Effect()
 
 
@@ -102,8 +107,10 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         known = replace(namespace, network=effect.id)
         return replace(recorded, namespaces={**recorded.namespaces, name: known})
     if effect.kind == "volume":
-        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created)
+        volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition, intent.nonce)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
+    if effect.kind == "volume-gone":
+        return replace(recorded, volumes={n: v for n, v in recorded.volumes.items() if n != effect.id})
     if effect.kind == "container":
         service = recorded.services.get(intent.ref) or RecordedService(
             intent.ref, effect.source, NOWHERE, "", {}, effect.created, effect.created

@@ -8,12 +8,12 @@ Killed half-way, the next plan sees both generations, and the same function give
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from . import drift
-from .model import Action, RecordedService, Replica, Service
+from .model import Action, RecordedService, Replica, Service, Spec
 from .runtime import StepVerb
 
 NEW = ""  # stands for the container that the change itself creates
@@ -21,7 +21,7 @@ NEW = ""  # stands for the container that the change itself creates
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`container` is an id, or NEW. `value` is the argument: a name, a restart policy."""
+    """`container` is an id, or NEW. `value` is the argument: a name, a restart policy, the namespace of a network."""
 
     verb: StepVerb | Literal["await"]
     number: int
@@ -55,12 +55,12 @@ class Rollout:
 
 
 def order(service: Service) -> Literal["start-first", "stop-first"]:
-    """`auto` is stop-first where two copies can't live side by side."""
+    """`auto` is stop-first where two copies can't live side by side: on one host port, or writing to one place."""
     spec = service.spec
     if spec.update.order != "auto":
         return spec.update.order
-    fixed_port = any(port.external for port in spec.ports)
-    sole_writer = spec.replicas == 1 and any(m.kind == "volume" and not m.read_only for m in spec.mounts)
+    fixed_port = any(port.external for port in spec.ports) or spec.links.network_mode == "host"
+    sole_writer = spec.replicas == 1 and any(m.kind in ("volume", "host") and not m.read_only for m in spec.mounts)
     return "stop-first" if fixed_port or sole_writer else "start-first"
 
 
@@ -109,7 +109,8 @@ def _tending(action: Action) -> Rollout:
         good = [r for r in good if r.recorded.number not in taken]
         tried = [r for r in tried if not _runs(r)]
     good, extra = _needed(good, action.recorded)
-    fixes = tuple(Change(r.recorded.number, found) for r in good if (found := _tend(r, action.network)))
+    own = {action.ref.namespace: action.network}  # of other networks only the failed spec is at hand
+    fixes = tuple(Change(r.recorded.number, found) for r in good if (found := _tend(r, own)))
     kept = [Step("pin", r.recorded.number, r.seen.id, "no") for r in tried[-1:] if r.seen.restart_policy != "no"]
     kept += [Step("stop", r.recorded.number, r.seen.id) for r in tried[-1:] if _runs(r)]
     return Rollout((fixes,) if fixes else (), (*kept, *_retire([*tried[:-1], *extra], stopped=set())))
@@ -126,11 +127,11 @@ def _needed(good: Sequence[Replica], known: RecordedService | None) -> tuple[lis
     return [r for r in good if r in kept], [r for r in good if r not in kept]
 
 
-def _tend(replica: Replica, network: str) -> tuple[Step, ...]:
+def _tend(replica: Replica, networks: Mapping[str, str]) -> tuple[Step, ...]:
     """Whether it gets ready is for the next look."""
     number, container, recorded = replica.recorded.number, replica.seen.id, replica.recorded
     found: list[Step] = []
-    for kind in dict.fromkeys(fault.kind for fault in drift.faults(replica, network)):
+    for kind in dict.fromkeys(fault.kind for fault in drift.faults(replica, networks)):
         match kind:
             case "paused":
                 found.append(Step("unpause", number, container))
@@ -139,7 +140,7 @@ def _tend(replica: Replica, network: str) -> tuple[Step, ...]:
             case "resized" if (policy := recorded.projection.get("restart")) != replica.seen.projection.get("restart"):
                 found.append(Step("pin", number, container, policy or "no"))
             case "disconnected":
-                found.append(Step("connect", number, container))
+                found += [Step("connect", number, container, name) for name in drift.missing(replica, networks)]
             case "stopped":
                 found.append(Step("start", number, container))
     return tuple(found)
@@ -172,14 +173,30 @@ def _generations(action: Action) -> tuple[dict[int, Replica], dict[int, list[Rep
 def _broken(action: Action, replica: Replica) -> bool:
     """What no call can mend. To the engine 0 means "leave alone", so a limit set by hand can't be taken away again."""
     now, then = replica.seen.projection, replica.recorded.projection
-    limits = {"memory": action.service.spec.memory, "cpus": action.service.spec.cpus} if action.service else {}
-    limited = any(value is None and then and now.get(key) and not then.get(key) for key, value in limits.items())
-    return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.network))
+    limits = _limits(action.service.spec) if action.service else {}
+    limited = any(value is None and key in then and now.get(key) and not then[key] for key, value in limits.items())
+    return limited or any(fault.kind == "rebuild" for fault in drift.faults(replica, action.networks))
+
+
+def _limits(spec: Spec) -> dict[str, int | None]:
+    """By their names in the projection."""
+    return {
+        "memory": spec.memory,
+        "cpus": spec.cpus,
+        "mem_reservation": spec.limits.mem_reservation,
+        "pids_limit": spec.limits.pids_limit,
+    }
+
+
+def _born(action: Action, number: int) -> tuple[Step, ...]:
+    """A container is created on one network and connected to the others before it starts."""
+    others = sorted(namespace for namespace in action.networks if namespace != action.ref.namespace)
+    return (Step("create", number), *(Step("connect", number, NEW, namespace) for namespace in others))
 
 
 def _create(action: Action, number: int) -> Change:
     trial = is_trial(action)
-    births: tuple[Step, ...] = (Step("create", number), Step("start", number))
+    births: tuple[Step, ...] = (*_born(action, number), Step("start", number))
     if not action.unattended:
         births = (*births, Step("await", number))
     return Change(number, births, (Step("stop", number), Step("remove", number)), trial)
@@ -187,7 +204,7 @@ def _create(action: Action, number: int) -> Change:
 
 def _fix(action: Action, replica: Replica) -> Change:
     number, container = replica.recorded.number, replica.seen.id
-    kinds = {fault.kind for fault in drift.faults(replica, action.network)}
+    kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
     found = _mend(action, replica)
     if "stopped" in kinds:
         found += [Step("start", number, container), Step("await", number, container)]
@@ -200,7 +217,7 @@ def _fix(action: Action, replica: Replica) -> Change:
 def _mend(action: Action, replica: Replica) -> list[Step]:
     """All but starting it."""
     number, container = replica.recorded.number, replica.seen.id
-    kinds = {fault.kind for fault in drift.faults(replica, action.network)}
+    kinds = {fault.kind for fault in drift.faults(replica, action.networks)}
     found: list[Step] = []
     if "paused" in kinds:
         found.append(Step("unpause", number, container))
@@ -208,8 +225,7 @@ def _mend(action: Action, replica: Replica) -> list[Step]:
         found.append(Step("rename", number, container, replica.recorded.name))
     if action.resizes or "resized" in kinds:
         found.append(Step("update", number, container))
-    if "disconnected" in kinds:
-        found.append(Step("connect", number, container))
+    found += [Step("connect", number, container, name) for name in drift.missing(replica, action.networks)]
     return found
 
 
@@ -231,7 +247,7 @@ def _swap(action: Action, service: Service, new: Replica | None, old: Sequence[R
             revives += [Step("start", number, seen.id), Step("await", number, seen.id)]
     trial = is_trial(action)
     container = new.seen.id if new else NEW
-    create = () if new else (Step("create", number),)
+    create = () if new else _born(action, number)
     started = new and new.seen.state in ("running", "paused")
     start = (*(_mend(action, new) if new else ()), *(() if started else (Step("start", number, container),)))
     gate = Step("await", number, container)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, Observed, Outcome, Ref, Revision
+from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service, Volume
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -37,6 +37,7 @@ StepVerb = Literal[
     "rename",
     "pin",
     "remove-network",
+    "remove-volume",
 ]
 
 
@@ -46,6 +47,28 @@ def network_name(namespace: str) -> str:
 
 def volume_name(namespace: str, volume: str) -> str:
     return f"lb.{namespace}.{volume}"
+
+
+def repository(image: str) -> str:
+    """Of a full reference, without tag and digest: `docker.io/library/redis:7.0` → `docker.io/library/redis`."""
+    name = image.partition("@")[0]
+    path, colon, tag = name.rpartition(":")
+    return path if colon and "/" not in tag else name
+
+
+def by_digest(image: str, digest: str) -> str:
+    """The full reference of exactly one content of that repository."""
+    return f"{repository(image)}@{digest}"
+
+
+def named_volume(service: Service, volume: str) -> NamedVolume:
+    """A volume that the service mounts: as its namespace declares it, or an ordinary one of lb's."""
+    return service.volumes.get(volume) or NamedVolume(volume_name(service.ref.namespace, volume))
+
+
+def secret_folder(files: str, digest: str) -> str:
+    """Where the copy of a secret lies, in the folder of the snapshots."""
+    return f"{files}/secret-{digest}"
 
 
 def container_name(ref: Ref, number: int, attempt: int) -> str:
@@ -74,13 +97,14 @@ class Effect:
     now) or is gone; a network or volume exists (`id`) or is gone; or nothing needs recording ("none").
     """
 
-    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume"] = "none"
+    kind: Literal["none", "container", "container-gone", "network", "network-gone", "volume", "volume-gone"] = "none"
     id: str = ""
     name: str = ""
     number: int = 0
     attempt: int = 0
     created: str = ""
     projection: Mapping[str, Any] = field(default_factory=dict)
+    definition: str = ""  # of a volume
     source: str = ""  # that it was made for
 
 
@@ -97,8 +121,8 @@ class Journal(Protocol):
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent: ...
     def end(self, intent: Intent, effect: Effect) -> None: ...
-    def image(self, image_id: str) -> None:
-        """The image that the revision's reference was resolved to."""
+    def image(self, image_id: str, digest: str) -> None:
+        """The image that the revision's reference was resolved to; see Revision.digest."""
 
     def started(self) -> None:
         """Every replica has been started; the gate is still to come."""
@@ -131,6 +155,17 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
+class LogStream(Protocol):
+    """Chunks of ("stdout" | "stderr", bytes), demultiplexed. Raises what its runtime raises.
+
+    `close` may be called from any thread, and more than once: it ends the iteration at once, also one that is waiting
+    for the next chunk, and closes the connection to the engine. A stream that was read to its end has closed itself.
+    """
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]: ...
+    def close(self) -> None: ...
+
+
 class Runtime(Protocol):
     """Raises EngineUnreachable when no engine answers; nothing else escapes `perform` but StateError and
     LockedError: what went wrong with an action is its Outcome."""
@@ -145,8 +180,9 @@ class Runtime(Protocol):
         """Returns once the dependency of the service `ref`, which runs in these containers, is in the state that its
         condition asks for. Raises NotReady when it won't be, InterruptedByUser."""
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
-        """Asks the registry for the image again (`pull_policy: always`). Raises ImageUnavailable."""
+    def refresh(self, image: str, cancel: Event) -> None:
+        """Asks the registry what it has under this reference now (`pull_policy: always`), for `Observed.digests`; pulls
+        nothing. Raises ImageUnavailable, InterruptedByUser."""
 
     def marker(self) -> Mapping[str, str] | None:
         """The labels of the object that says which state manages this runtime; None when there is none."""
@@ -158,9 +194,18 @@ class Runtime(Protocol):
         """One None whenever something may have changed, the first once it listens. It carries no facts, may miss
         some and may repeat itself. Raises EngineUnreachable when the engine goes away."""
 
+    def volume(self, name: str) -> Volume | None:
+        """A volume of any maker, None when there is none."""
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        """Volume → the containers that mount it, running or not, ours or not, by name."""
+
+    def remove_volume(self, name: str) -> None:
+        """With its data. Removing what is gone is no error. Raises EngineError when a container mounts it."""
+
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
-        """Chunks of ("stdout" | "stderr", bytes), demultiplexed."""
+    ) -> LogStream:
+        """`since` in seconds since the epoch. Raises NotFound; a stream has a connection of its own."""
 
     def close(self) -> None: ...

@@ -21,7 +21,8 @@ _ARTICLE = {"object": "a map", "array": "a list", "integer": "a whole number", "
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """`unknown` is the key that may not stand at `path`, with the keys that may; else `message` says what to write."""
+    """`unknown` is the key that may not stand at `path`, with the keys that may, or with what to write in `message`;
+    else `message` says what to write."""
 
     path: Steps
     message: str
@@ -36,7 +37,7 @@ def load(name: str) -> dict[str, Any]:
     folder = beside if (beside / "manifest.json").exists() else resources.files("reconciler.schemas")
     file = folder / f"{name}.json"
     if not name.isidentifier() or not file.is_file():
-        raise UsageError(f"there is no schema {name}; there are manifest, source and plan")
+        raise UsageError(f"there is no schema {name}; there are manifest, source, host and plan")
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
@@ -58,6 +59,41 @@ def fields(name: str) -> frozenset[str]:
             yield from within(inner)
 
     return frozenset(within(load(name)))
+
+
+def takes(name: str, kind: str, path: Steps) -> frozenset[str]:
+    """The JSON types that a value may have at this path of a document of that kind; none where nothing may stand."""
+    defs = load(name)["$defs"]
+    parts = list(_alternatives(defs.get(kind, {}), defs))
+    for step in path:
+        inner = [found for part in parts for found in _inside(part, step)]
+        parts = [part for found in inner for part in _alternatives(found, defs)]
+    return frozenset(word for part in parts for word in _types(part))
+
+
+def _alternatives(part: dict[str, Any], defs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The part itself, and all that it refers to."""
+    yield part
+    also = [defs[part["$ref"].rpartition("/")[2]]] if "$ref" in part else []
+    also += [part[key] for key in ("then", "else") if key in part]
+    for other in (*also, *part.get("oneOf", ()), *part.get("anyOf", ()), *part.get("allOf", ())):
+        yield from _alternatives(other, defs)
+
+
+def _inside(part: dict[str, Any], step: str | int) -> list[dict[str, Any]]:
+    if isinstance(step, int):
+        return [part["items"]] if "items" in part else []
+    if step in part.get("properties", ()):
+        return [part["properties"][step]]
+    rest = part.get("additionalProperties")
+    return [rest] if isinstance(rest, dict) else []
+
+
+def _types(part: dict[str, Any]) -> list[str]:
+    values = [*part.get("enum", ()), *([part["const"]] if "const" in part else [])]
+    found = [{str: "string", bool: "boolean", int: "integer", float: "number"}[type(value)] for value in values]
+    given = part.get("type", [])
+    return [*found, *([given] if isinstance(given, str) else given)]
 
 
 @functools.cache
@@ -83,6 +119,8 @@ def _complaints(error: Any) -> Iterator[Complaint]:
     if error.validator == "if" and error.context:
         for inner in error.context:
             yield from _complaints(inner)
+    elif "propertyNames" in error.absolute_schema_path:
+        yield Complaint(path, _words(error), str(error.instance))
     elif error.validator == "additionalProperties":
         known = tuple(error.schema.get("properties", ()))
         for key in error.instance:
@@ -132,6 +170,8 @@ def _words(error: Any) -> str:
             return f"must not be empty; write something like {example}"
         case "maxLength":
             return f"must have at most {wanted} characters"
+        case "minItems":
+            return f"must name at least one, like {example}, or be left out"
         case "uniqueItems":
             return "must not name anything twice"
         case "pattern" if _UNITS in wanted:
@@ -142,6 +182,7 @@ def _words(error: Any) -> str:
 
 
 def _wrong_type(names: list[str], error: Any) -> str:
+    names = [name for name in names if name != "null"]
     example = _example(error.schema)
     like = f", like {example}" if example else ""
     if error.instance is None:

@@ -6,12 +6,14 @@ running container: changed content is another digest, hence another revision.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from .errors import SourceError, StateError
 from .seen import Seen
 
 _OUTSIDE = "leads outside the source through a link; that needs the host's policy"
+FOLDER = "snapshots"  # in the state folder
+_NEW = ".new-"  # a copy that is being written
+_ABANDONED = 3600.0  # seconds after which nobody writes it any more
 Entry = tuple[str, bytes, bool]  # path within the tree ("" for a single file), content, executable
 
 
@@ -67,7 +72,7 @@ def _total(parts: Iterable[tuple[str, str, bool]]) -> str:
 
 
 def path(state: Path, name: str) -> Path:
-    return state / "snapshots" / name / "content"
+    return state / FOLDER / name / "content"
 
 
 def keep(state: Path, root: Path, files: Mapping[str, str]) -> None:
@@ -88,11 +93,21 @@ def keep(state: Path, root: Path, files: Mapping[str, str]) -> None:
             raise StateError(f"the snapshot of {relative} can't be written: {error}") from error
 
 
+def prune(state: Path, used: Collection[str]) -> None:
+    """Removes copies of files and secrets that nobody needs any more: `used` are sources of mounts, and digests that
+    are wanted. What can't be removed is left to the next time."""
+    with contextlib.suppress(FileNotFoundError):  # nothing was ever mounted
+        for entry in os.scandir(state / FOLDER):
+            stale = entry.name.startswith(_NEW) and entry.stat().st_mtime < time.time() - _ABANDONED
+            if stale or not (entry.name.startswith(_NEW) or any(entry.name in use for use in used)):
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
 def _write(target: Path, entries: list[Entry]) -> None:
     """All or nothing: written beside, then renamed."""
     store = target.parent.parent
     store.mkdir(mode=0o755, parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=store, prefix=".new-"))
+    work = Path(tempfile.mkdtemp(dir=store, prefix=_NEW))
     try:
         if all(name for name, _, _ in entries):  # a folder, perhaps an empty one
             (work / "content").mkdir()

@@ -9,17 +9,15 @@ stat signature taken, but only what changed is opened, parsed and validated. Wha
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import manifests, snapshots
+from . import manifests, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
 from .model import Desired, Problem, Ref
@@ -41,29 +39,54 @@ def name(path: Path) -> str:
     return settings.value.name or str(root)
 
 
+def hosts(path: Path) -> tuple[str, ...]:
+    """The hosts that its lb.yaml lists; none where that has a problem."""
+    root, _ = _root(path)
+    settings = _settings(root, Seen(), _NO_SETTINGS)
+    return () if settings.problems else tuple(settings.value.hosts)
+
+
 def read(
-    path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None
+    path: Path, *, variables: Mapping[str, str], files: Sequence[Path] = (), stdin: bytes | None = None, host: str = ""
 ) -> Desired:
-    """Everything the source says, read once. With `files` or `stdin` those join it, only their objects are acted on,
-    and nothing is removed; with a path inside the source only the objects under it are acted on."""
-    return Source(path, variables).read(files, stdin)
+    """Everything the source says to this host, read once. With `files` or `stdin` those join it, only their objects
+    are acted on, and nothing is removed; with a path inside the source only the objects under it are acted on."""
+    return Source(path, variables, host=host).read(files, stdin)
 
 
 class Source:
-    """A source that is read again and again. `variables` go before those of lb.yaml.
+    """A source that is read again and again. `variables` go before those of lb.yaml; `host` is this host's name.
 
     Pages are kept by the file's path, and hold for one content of lb.yaml. One that looked at files to be mounted is
     kept only while their digests stay the same.
     """
 
     def __init__(
-        self, path: Path, variables: Mapping[str, str] | None = None, clock: Callable[[], float] = time.time
+        self,
+        path: Path,
+        variables: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+        host: str = "",
     ) -> None:
-        self.path = path
+        self.path, self.host = path, host
         self._variables = dict(variables or {})
         self._seen = Seen(clock)
         self._settings = _NO_SETTINGS
         self._pages: dict[str, _Kept] = {}
+
+    def folder(self) -> Path:
+        """The folder to watch: the path as it was given where it leads to the root, so that a link may lead elsewhere
+        later; else the root, that of a path inside. Raises nothing: what is not there yet may come."""
+        try:
+            root, inside = _root(self.path)
+        except SourceError:
+            return self.path
+        return root if inside or not self.path.is_dir() else self.path
+
+    def vary(self, variables: Mapping[str, str]) -> None:
+        """From now on these go before those of lb.yaml."""
+        if variables != self._variables:
+            self._variables, self._pages = dict(variables), {}
 
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
@@ -71,12 +94,13 @@ class Source:
             root, inside = _root(self.path)
             settings = _settings(root, self._seen, self._settings)
             kept = self._pages if settings.sha == self._settings.sha else {}
-            reading = _Reading(root, settings, self._variables, self._seen, kept)
+            of_host = {} if settings.problems else manifests.host_variables(settings.value.hosts, self.host)
+            reading = _Reading(root, settings, {**of_host, **self._variables}, self._seen, kept)
             found = reading.found()
             joined = reading.joined(files, stdin)
             pages = dict(found.pages)
             found.pages |= joined
-            desired = _desired(root, found)
+            desired = _desired(root, found, self.host)
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
@@ -94,7 +118,7 @@ class _Reading:
 
     def found(self) -> _Found:
         found = _Found(self.settings, list(self.settings.problems))
-        for relative, entry in _walk(self.root):
+        for relative, entry in walk.manifests(self.root, SETTINGS, MAX_FILES):
             try:
                 kept = found.pages[relative] = self._page(relative, entry)
             except OSError as error:
@@ -108,7 +132,7 @@ class _Reading:
     def _page(self, relative: str, entry: os.DirEntry[str]) -> _Kept:
         """Raises OSError, also for a link that leads out of the root or to no regular file."""
         kept = self.kept.get(relative)
-        status = _followed(self.root, entry) if entry.is_symlink() else entry.stat(follow_symlinks=False)
+        status = walk.followed(self.root, entry) if entry.is_symlink() else entry.stat(follow_symlinks=False)
         if kept and kept.holds(self.seen.unchanged(entry.path, status), self.trees):
             return kept
         content = _read(Path(entry.path))
@@ -116,7 +140,8 @@ class _Reading:
         return kept if kept and kept.holds(sha, self.trees) else self._made(relative, content, sha)
 
     def _made(self, file: str, content: bytes, sha: str) -> _Kept:
-        page = manifests.page(file, content, self.settings.value, self.variables, self.trees)
+        texts = functools.partial(_text, self.root)
+        page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
@@ -166,15 +191,16 @@ class _Found:
 _NO_SETTINGS = _Settings("", manifests.Settings({}))
 
 
-def _desired(root: Path, found: _Found) -> Desired:
+def _desired(root: Path, found: _Found, host: str) -> Desired:
     if not found.pages and not found.problems:
         raise SourceError(
             f"there are no manifests in {root}; nothing is changed", hint="is it mounted, is it the right folder?"
         )
     settings = found.settings.value
     pages = {file: kept.page for file, kept in found.pages.items()}
-    desired = manifests.assemble(pages, source=settings.name or str(root), root=str(root), settings=settings)
-    if not desired.mentioned and not desired.problems and not found.problems:
+    name, here = settings.name or str(root), None if found.settings.problems else host
+    desired = manifests.assemble(pages, source=name, root=str(root), settings=settings, host=here)
+    if not (desired.mentioned or desired.elsewhere or desired.problems or found.problems):
         raise SourceError(f"the manifests in {root} declare nothing; nothing is changed", hint="are they half-written?")
     if found.settings.problems:  # whose objects these are, and with which values, is not known
         desired = replace(desired, services={}, namespaces={})
@@ -243,63 +269,6 @@ def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:
     return _Settings(sha, value, tuple(problems))
 
 
-def _walk(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Manifests, sorted: *.yaml and *.yml; no dotfiles, no lb.yaml, no editor leftovers, no folders, FIFOs or devices.
-
-    A link that leads nowhere or outside is among them: what it declared is not removed, it can't be read."""
-    count = 0
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        folders = []
-        for entry in _listed(root / prefix):
-            if entry.name.startswith("."):
-                continue
-            if _is_dir(entry):
-                folders += [] if entry.is_symlink() else [f"{prefix}{entry.name}/"]
-            elif _is_manifest(entry):
-                count += 1
-                if count > MAX_FILES:
-                    raise SourceError(f"more than {MAX_FILES} manifests in {root}; nothing is changed")
-                yield prefix + entry.name, entry
-        waiting += reversed(folders)
-
-
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(str(folder)) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise SourceError(f"{folder} can't be read: {error.strerror}; nothing is changed") from error
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link whose target can't be looked at
-        return False
-
-
-def _is_manifest(entry: os.DirEntry[str]) -> bool:
-    if not entry.name.endswith((".yaml", ".yml")) or entry.name == SETTINGS:
-        return False
-    return entry.is_symlink() or entry.is_file(follow_symlinks=False)
-
-
-def _followed(root: Path, entry: os.DirEntry[str]) -> os.stat_result:
-    """The status of what a link leads to."""
-    try:
-        real = Path(entry.path).resolve(strict=True)
-    except RuntimeError as error:  # a loop of links, until Python 3.12
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
-    if not real.is_relative_to(root):
-        raise OSError(errno.EXDEV, "the link leads outside the source; copy the file into it")
-    status = real.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "the link leads to no regular file; remove it")
-    return status
-
-
 def _read(path: Path) -> bytes:
     """At most a byte over the limit: the reader then says that it is too large."""
     with path.open("rb") as handle:
@@ -311,5 +280,22 @@ def _tree(root: Path, seen: Seen, relative: str) -> tuple[str, str]:
         return snapshots.digest_now(root, relative, seen), ""
     except SourceError as error:
         return "", f"{relative} {error.message}"
+    except OSError as error:
+        return "", f"{relative} can't be read: {error.strerror}"
+
+
+def _text(root: Path, relative: str) -> tuple[str, str]:
+    """Of one file, whose digest was asked for already."""
+    try:
+        content = [data for name, data, _ in snapshots.content(root, relative) if not name]
+        if not content:
+            return "", f"{relative} is a folder; name a file"
+        if len(content[0]) > manifests.MAX_BYTES:
+            return "", f"{relative} is larger than {manifests.MAX_BYTES // 1024} KiB; split it"
+        return content[0].decode("utf-8"), ""
+    except SourceError as error:
+        return "", f"{relative} {error.message}"
+    except UnicodeDecodeError:
+        return "", f"{relative} is not UTF-8 text; save it as UTF-8"
     except OSError as error:
         return "", f"{relative} can't be read: {error.strerror}"

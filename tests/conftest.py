@@ -53,6 +53,11 @@ class Sandbox:
     def state(self) -> Path:
         return self.folder / "state"
 
+    @property
+    def host(self) -> Path:
+        """This host's settings; empty unless a test writes them."""
+        return self.folder / "host.yaml"
+
     def write(self, file: str, text: str) -> None:
         path = self.source / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +96,7 @@ class Sandbox:
         return self.lb("apply", "--yes", *arguments, code=code)
 
     def environ(self) -> dict[str, str]:
-        return {**os.environ, "LB_STATE": str(self.state), **self.env}
+        return {**os.environ, "LB_STATE": str(self.state), "LB_HOST_CONFIG": str(self.host), **self.env}
 
     def containers(self, service: str | None = None) -> list[dict[str, Any]]:
         """Raw inspects of this source's containers, by name; asked from the engine, never from lb."""
@@ -140,6 +145,7 @@ def sandbox(engine: docker.APIClient, tmp_path: Path) -> Iterator[Sandbox]:
         engine.remove_volume("lb.state")
     box = Sandbox(tmp_path, PREFIX + uuid.uuid4().hex[:8], engine)
     box.write("lb.yaml", f"name: {box.name}\n")
+    box.host.touch()
     yield box
     sweep(engine)
 

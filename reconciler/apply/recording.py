@@ -11,8 +11,8 @@ from threading import Event
 
 from .. import fingerprint
 from ..errors import EXIT_FAILED
-from ..model import Action, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
-from ..runtime import Effect, Intent, Report, Runtime, StepVerb
+from ..model import Action, ActivityType, Outcome, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -33,6 +33,7 @@ class Recording:
     def __init__(self, action: Action, source: str, tools: Tools, cancel: Event, started: Event) -> None:
         self.action, self.source, self.tools, self.store = action, source, tools, tools.store
         self.cancel, self.started = cancel, started
+        self.image = ("", "")  # id and digest, as far as it was resolved
 
     def carry_out(self) -> Outcome:
         return self._service() if self.action.ref.name else self._namespace()
@@ -47,8 +48,7 @@ class Recording:
         outcome = self._perform(None)
         if action.verb == "remove" and outcome.result == "done":
             store.forget_namespace(name)
-        else:
-            self._note(outcome, "")
+        self._note(outcome, "")
         return outcome
 
     def _service(self) -> Outcome:
@@ -57,6 +57,7 @@ class Recording:
             outcome = self._perform(None)
             if outcome.result == "done":
                 store.forget_service(action.ref, self.source)
+            self._note(outcome, "")
             return outcome
         if action.verb == "held":
             outcome = self._perform(None)
@@ -66,7 +67,10 @@ class Recording:
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
         for volume in action.claims:
-            store.adopt_volume(RecordedVolume(volume.name, action.ref.namespace, volume.created))
+            definition = volume.labels.get(LABEL_FINGERPRINT, "")
+            store.adopt_volume(
+                RecordedVolume(volume.name, action.ref.namespace, volume.created, definition, volume.nonce)
+            )
         revision = self._revision(service)
         if action.verb == "adopt":
             self._adopt(service, revision)
@@ -93,6 +97,7 @@ class Recording:
             parent=current,
             base=action.base or None,
             image_id=current.image_id if in_place and current else action.image_id,
+            digest=current.digest if in_place and current else action.digest,
         )
 
     def _adopt(self, service: Service, revision: Revision) -> None:
@@ -104,24 +109,31 @@ class Recording:
                     seen.id, service.ref, seen.number, attempt, seen.name, revision.id, revision.base, seen.projection
                 )
             )
-        self.store.set_image(revision.id, self.action.candidates[0].image_id)
+        self.store.set_image(revision.id, self.action.candidates[0].image_id, self.action.digest)
         self.store.adopt(rows)
         self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
     def _good(self, service: Service, revision: Revision) -> None:
-        if self.action.verb in ("heal", "record"):
-            self.store.record_service(service, self.source, fingerprint.digests(service, revision.id))
-        else:
+        current = self.action.recorded.current if self.action.recorded else None
+        image_id, digest = self.image
+        if self.action.moved and current and current.image_id == image_id:  # the same, under another digest
+            self.store.set_image(current.id, image_id, digest)
+            revision = current
+        elif self.action.verb not in ("heal", "record"):
             self.store.promote(revision.id, service, self.source)
+            return
+        self.store.record_service(service, self.source, fingerprint.digests(service, revision.id))
 
     def _perform(self, revision: Revision | None) -> Outcome:
         tools = self.tools
         journal = _Journal(self.store, self.source, revision, tools.guard, self.started)
-        return tools.runtime.perform(self.action, journal, tools.report, self.cancel)
+        outcome = tools.runtime.perform(self.action, journal, tools.report, self.cancel)
+        self.image = journal.resolved
+        return outcome
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action
-        kind = "normal" if outcome.result == "done" else "warning"
+        kind: ActivityType = "normal" if outcome.result == "done" else "warning"
         why = "; ".join(str(cause) for cause in action.causes)
         message = why if outcome.result == "done" else f"{outcome.message} ({why})"
         reason = f"{action.verb}-{outcome.result}" if outcome.result != "done" else action.verb
@@ -142,6 +154,7 @@ class _Journal:
         self, store: Store, source: str, revision: Revision | None, guard: Callable[[], None], started: Event
     ) -> None:
         self.revision, self.source = revision, source
+        self.resolved = ("", "")
         self._store, self._guard, self._started = store, guard, started
 
     def begin(self, verb: StepVerb, ref: Ref, target: str = "", number: int = 0) -> Intent:
@@ -151,9 +164,10 @@ class _Journal:
     def end(self, intent: Intent, effect: Effect) -> None:
         self._store.end(intent.nonce, effect)
 
-    def image(self, image_id: str) -> None:
-        if self.revision and self.revision.image_id != image_id:
-            self._store.set_image(self.revision.id, image_id)
+    def image(self, image_id: str, digest: str) -> None:
+        self.resolved = image_id, digest
+        if self.revision and (self.revision.image_id, self.revision.digest) != self.resolved:
+            self._store.set_image(self.revision.id, image_id, digest)
 
     def started(self) -> None:
         self._started.set()

@@ -13,12 +13,29 @@ import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import applying, looking, manifests, running
+from . import (
+    activity,
+    again,
+    applying,
+    completion,
+    describe,
+    doctor,
+    history,
+    init,
+    looking,
+    manifests,
+    running,
+    serving,
+    state,
+    status,
+    volume,
+)
 from .options import say
 
 EXAMPLES = """
 \b
 Examples:
+  lb init shop                   write a first source
   lb validate                    check the manifests of this folder
   lb plan                        show what would be done, and why
   lb apply                       do it
@@ -36,14 +53,26 @@ def lb(debug: bool) -> None:
     """`--debug` is read by `main`."""
 
 
+lb.add_command(init.init)
 lb.add_command(manifests.validate)
 lb.add_command(manifests.schema)
 lb.add_command(applying.plan)
 lb.add_command(applying.apply)
 lb.add_command(applying.down)
+lb.add_command(again.restart)
+lb.add_command(again.retry)
 lb.add_command(running.daemon)
 lb.add_command(looking.get)
 lb.add_command(looking.logs)
+lb.add_command(serving.serve)
+lb.add_command(status.status)
+lb.add_command(describe.describe)
+lb.add_command(activity.activity)
+lb.add_command(history.history)
+lb.add_command(volume.volume)
+lb.add_command(state.state)
+lb.add_command(doctor.doctor)
+lb.add_command(completion.completion)
 
 
 def main() -> None:

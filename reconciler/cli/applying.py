@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +12,16 @@ from .. import handover, marker, reconcile, render
 from .. import plan as plans
 from .. import source as sources
 from ..apply import Tools
-from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, RefusedError, worst
+from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InterruptedByUser, RefusedError, worst
 from ..model import Desired, Plan
 from . import doors
 from .options import (
+    Asked,
+    confirm,
     debug_option,
     echo_json,
+    interactive,
     output_option,
-    read_source,
     say,
     source_options,
     state_dir,
@@ -42,17 +43,12 @@ remote_option = click.option("--remote-engine", is_flag=True, help="Change an en
 @click.option("--adopt", is_flag=True, help="Plan the adoption of what a lost state had made.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 2 when there are changes.")
 @debug_option
-def plan(
-    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
-    detailed_exitcode: bool,
-) -> int:  # fmt: skip
+def plan(asked: Asked, state: str | None, output: str, adopt: bool, detailed_exitcode: bool) -> int:
     """Show what an apply would do, and why. Changes nothing."""
-    desired = read_source(path, files, settings)
-    with doors.reading(state_dir(state)) as (store, runtime):
-        decided = reconcile.preview(desired, store, runtime, plans.Answers(adopt=adopt))
-    _show(decided, output)
+    desired = asked.read()
+    code, decided = _preview(desired, plans.Answers(adopt=adopt), state_dir(state), output)
     changes = [EXIT_CHANGES] if detailed_exitcode and decided.changes else []
-    return worst([*reconcile.codes(decided), *changes])
+    return worst([code, *changes])
 
 
 @click.command(
@@ -70,17 +66,14 @@ def plan(
 @remote_option
 @debug_option
 def apply(
-    path: Path, files: Sequence[str], settings: Sequence[str], state: str | None, output: str, adopt: bool,
-    confirm_deletes: str, dry_run: bool, no_wait: bool, yes: bool, timeout: float | None, remote_engine: bool,
+    asked: Asked, state: str | None, output: str, adopt: bool, confirm_deletes: str, dry_run: bool, no_wait: bool,
+    yes: bool, timeout: float | None, remote_engine: bool,
 ) -> int:  # fmt: skip
     """Make the engine match the manifests."""
-    desired = read_source(path, files, settings)
+    desired = asked.read()
     answers = plans.Answers(adopt=adopt, confirm=confirm_deletes, no_wait=no_wait)
     if dry_run:
-        with doors.reading(state_dir(state)) as (store, runtime):
-            decided = reconcile.preview(desired, store, runtime, answers)
-        _show(decided, output)
-        return worst(reconcile.codes(decided))
+        return _preview(desired, answers, state_dir(state), output)[0]
     patience = 0.0
     if handover.listens(state_dir(state)):
         try:
@@ -97,12 +90,16 @@ def apply(
         doors.stopping(timeout) as cancel,
         progress(output == "text") as reporter,
     ):
-        reconcile.refresh(desired, runtime, reporter.report)
+        try:
+            unasked = reconcile.refresh(desired, runtime, reporter.report, cancel)
+        except InterruptedByUser:
+            if not cancel.timed_out:
+                raise
+            return _say_timed_out(cancel)
         decided = reconcile.preview(desired, store, runtime, answers)
         answers = _ask(decided, answers, output, yes=yes)
-        return _carry_out(
-            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
-        )
+        code = carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
+    return worst([code, _say_unasked(unasked)])
 
 
 @click.command(epilog="\b\nExamples:\n  lb down\n  lb down --yes examples/quickstart")
@@ -130,14 +127,37 @@ def down(path: Path, state: str | None, output: str, yes: bool, timeout: float |
         if output == "text":
             click.echo(render.plan_text(replace(decided, guards=())))
         if decided.actions and not yes:
-            _confirm("Remove all of this?")
+            confirm("Remove all of this?")
         answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))
-        return _carry_out(
-            desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter
-        )
+        return carry_out(desired, answers, Tools(runtime, store, lock.check, reporter.report, cancel), output, reporter)
 
 
-def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
+def _preview(desired: Desired, answers: plans.Answers, state: Path, output: str) -> tuple[int, Plan]:
+    """Shows what an apply would do, and says which exit code that stands for."""
+    with (
+        doors.reading(state) as (store, runtime),
+        doors.stopping(None) as cancel,
+        progress(output == "text") as reporter,
+    ):
+        unasked = reconcile.refresh(desired, runtime, reporter.report, cancel)
+        decided = reconcile.preview(desired, store, runtime, answers)
+    _show(decided, output)
+    return worst([*reconcile.codes(decided), _say_unasked(unasked)]), decided
+
+
+def _say_timed_out(stop: doors.Stop) -> int:
+    say(f"the time limit of {stop.limit:g} s is up; the next apply carries on")
+    return EXIT_FAILED
+
+
+def _say_unasked(unasked: Sequence[str]) -> int:
+    for text in unasked:
+        say(text)
+    return EXIT_FAILED if unasked else EXIT_OK
+
+
+def carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: str, reporter: Progress) -> int:
+    """One cycle, and what came of it, shown."""
     cycle = reconcile.carry_out(desired, answers, tools)
     marker.release(tools.runtime, tools.store)
     reporter.close()
@@ -147,8 +167,8 @@ def _carry_out(desired: Desired, answers: plans.Answers, tools: Tools, output: s
         _print(render.cycle_text(cycle), render.held_back(cycle.plan))
     codes = [outcome.code for outcome in cycle.outcomes]
     if isinstance(tools.cancel, doors.Stop) and tools.cancel.timed_out:
-        say(f"the time limit of {tools.cancel.limit:g} s is up; the next apply carries on")
-        codes = [EXIT_FAILED if code == EXIT_INTERRUPTED else code for code in codes] + [EXIT_FAILED]
+        failed = _say_timed_out(tools.cancel)
+        codes = [failed if code == EXIT_INTERRUPTED else code for code in codes] + [failed]
     elif tools.cancel.is_set():
         codes.append(EXIT_INTERRUPTED)
     return worst([*reconcile.codes(cycle.plan), *codes])
@@ -198,18 +218,7 @@ def _ask(decided: Plan, answers: plans.Answers, output: str, *, yes: bool) -> pl
         click.echo(render.plan_text(decided))
     held = {ref for guard in decided.guards for ref in guard.refs}
     if not yes and any(a.verb == "remove" and a.ref not in held for a in decided.actions):
-        _confirm("Remove these?")
-    if not answers.adopt and any(guard.kind == "adoption" for guard in decided.guards) and _interactive():
+        confirm("Remove these?")
+    if not answers.adopt and any(guard.kind == "adoption" for guard in decided.guards) and interactive():
         answers = replace(answers, adopt=click.confirm("Adopt what was made under the lost state?", err=True))
     return answers
-
-
-def _confirm(question: str) -> None:
-    """Without a terminal there is nobody to ask: `lb apply` in a script needs --yes to remove."""
-    if not _interactive():
-        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
-    click.confirm(question, abort=True, err=True)
-
-
-def _interactive() -> bool:
-    return sys.stdin.isatty()

@@ -7,25 +7,37 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from types import FrameType
 
 from .. import clock, marker
-from ..errors import EXIT_INTERRUPTED, RefusedError
+from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
+from ..host import Host
 from ..lock import Lock
-from ..model import EngineInfo
+from ..lock import key as lock_key
+from ..model import EngineInfo, Observed
 from ..runtime import Runtime
+from ..snapshots import FOLDER
 from ..store import Store
-from .options import say
+from .options import say, this_host
 
 
-def engine(state: Path) -> Runtime:
-    """Raises EngineUnreachable."""
+def engine(state: Path, host: Host | None = None) -> Runtime:
+    """Without a `host` nothing is made that needs its policy. Raises EngineUnreachable."""
     from ..runtimes.client import connect
     from ..runtimes.engine import Engine
 
-    return Engine(connect(), str(state / "snapshots"), clock.now)
+    warden = replace(host, endpoint=endpoint()) if host else None  # it knows the engine's socket, wherever it is
+    return Engine(connect(), str(state / FOLDER), clock.now, warden, host.pool if host else None)
+
+
+def endpoint() -> str:
+    """Where an engine is looked for, whether one answers there or not."""
+    from ..runtimes.endpoint import endpoint
+
+    return endpoint()
 
 
 @contextlib.contextmanager
@@ -41,10 +53,34 @@ def reading(state: Path) -> Iterator[tuple[Store, Runtime]]:
 
 
 @contextlib.contextmanager
+def remembered(state: Path) -> Iterator[Store]:
+    """The state alone, for a command that asks no engine and changes nothing."""
+    store = Store.open(state, create=False)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def glance(state: Path) -> Observed | EngineUnreachable:
+    """One look at the engine, or why there is none: for commands that still have something to say then."""
+    try:
+        runtime = engine(state)
+    except EngineUnreachable as error:
+        return error
+    try:
+        return runtime.observe()
+    except EngineUnreachable as error:
+        return error
+    finally:
+        runtime.close()
+
+
+@contextlib.contextmanager
 def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -> Iterator[tuple[Store, Runtime, Lock]]:
     """State, engine and the lock, for which it waits `patience` seconds. Raises RefusedError where another state
     manages this engine."""
-    runtime = engine(state)
+    runtime = engine(state, this_host())
     info = runtime.info()
     if not info.local and not remote:
         raise RefusedError(
@@ -63,7 +99,7 @@ def changing(state: Path, *, adopt: bool, remote: bool, patience: float = 0.0) -
 
 def engine_lock(info: EngineInfo, patience: float = 0.0) -> Lock:
     """Raises LockedError when another process holds it for longer than `patience` seconds."""
-    return Lock.acquire(f"{info.id}\n{info.root}\n{info.endpoint}", " ".join(["lb", *sys.argv[1:]]), wait=patience)
+    return Lock.acquire(lock_key(info), " ".join(["lb", *sys.argv[1:]]), wait=patience)
 
 
 class Stop(Event):

@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
-from queue import Queue
-from threading import Thread
 from typing import Any
 
 import click
 
-from .. import render, status
-from ..errors import EXIT_FAILED, LbError
+from .. import render, status, views
+from ..errors import EXIT_FAILED, NotFound
 from ..model import Container, Observed, Recorded, RecordedNamespace, RecordedService
+from ..render.tables import columns
 from ..runtime import Runtime
 from ..status import Status
-from . import doors
-from .options import debug_option, output_option, service_ref, state_dir, state_option
-
-_KINDS = {"namespace": "namespace", "namespaces": "namespace", "ns": "namespace",
-          "service": "service", "services": "service", "svc": "service"}  # fmt: skip
+from ..streams import Merged, lines
+from . import doors, names
+from .names import KINDS, namespace_option, require
+from .options import debug_option, host_name, name_option, output_option, say, service_ref, state_dir, state_option
 
 
 @click.command(
     epilog="\b\nExamples:\n  lb get services\n  lb get service demo/redis -o yaml\n  lb get namespaces -o wide"
 )
-@click.argument("kind", type=click.Choice(list(_KINDS)), metavar="namespaces|services")
-@click.argument("name", required=False)
-@click.option("-n", "--namespace", help="Only this namespace.")
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="namespaces|services")
+@click.argument("name", required=False, shell_complete=names.objects)
+@namespace_option
 @state_option
+@name_option
 @output_option("table", "wide", "json", "yaml", "name")
 @debug_option
-def get(kind: str, name: str | None, namespace: str | None, state: str | None, output: str) -> None:
+def get(kind: str, name: str | None, namespace: str | None, state: str | None, host: str | None, output: str) -> None:
     """List namespaces or services, or show one."""
+    if output in ("table", "wide") and host_name(host):
+        say(f"host {host_name(host)}")
     with doors.reading(state_dir(state)) as (store, runtime):
         recorded, observed = store.recorded(), runtime.observe()
-    if _KINDS[kind] == "namespace":
+    if KINDS[kind] == "namespace":
         _namespaces(recorded, observed, name, output)
     else:
         _services(recorded, observed, name, namespace, output)
 
 
 def _namespaces(recorded: Recorded, observed: Observed, name: str | None, output: str) -> None:
-    if name is not None and name not in recorded.namespaces:
-        raise LbError(f"NAMESPACE_NOT_FOUND: there is no namespace {name}")
+    if name is not None:
+        require(recorded, name)
     found = [ns for ns in recorded.namespaces.values() if name in (None, ns.ref.namespace)]
 
+    states = status.each(recorded, observed)
+
     def statuses(namespace: RecordedNamespace) -> list[Status]:
-        return [
-            status.of(s, observed) for s in recorded.services.values() if s.ref.namespace == namespace.ref.namespace
-        ]
+        return [state for ref, state in states.items() if ref.namespace == namespace.ref.namespace]
 
     _print(
         output,
         one=name is not None,
         table=lambda wide: render.namespaces_table([(ns, statuses(ns)) for ns in found], wide),
-        values=[render.namespace_json(ns) for ns in found],
+        values=[views.namespace_json(ns) for ns in found],
         written=[render.namespace_manifest(ns) for ns in found],
         names=[f"namespace/{ns.ref}" for ns in found],
     )
@@ -66,19 +68,18 @@ def _services(recorded: Recorded, observed: Observed, name: str | None, namespac
     found: list[RecordedService] = list(recorded.services.values())
     if name is not None:
         ref = service_ref(name, namespace)
-        if ref not in recorded.services:
-            raise LbError(f"SERVICE_NOT_FOUND: there is no service {ref}")
+        require(recorded, *ref)
         found = [recorded.services[ref]]
     elif namespace is not None:
-        if namespace not in recorded.namespaces:
-            raise LbError(f"NAMESPACE_NOT_FOUND: there is no namespace {namespace}")
+        require(recorded, namespace)
         found = [service for service in found if service.ref.namespace == namespace]
-    rows = [(service, status.of(service, observed)) for service in found]
+    states = status.each(recorded, observed)
+    rows = [(service, states[service.ref]) for service in found]
     _print(
         output,
         one=name is not None,
         table=lambda wide: render.services_table(rows, wide),
-        values=[render.service_json(service, state) for service, state in rows],
+        values=[views.service_json(service, state, observed.at) for service, state in rows],
         written=[render.manifest(service) for service in found],
         names=[f"service/{service.ref}" for service in found],
     )
@@ -97,15 +98,9 @@ def _print(output: str, *, one: bool, table: Any, values: list[Any], written: li
         click.echo(columns(table(output == "wide")))
 
 
-def columns(table: Sequence[Sequence[str]]) -> str:
-    """Plain aligned columns, the same on a terminal and in a pipe, so that cut and awk work on them."""
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in table)
-
-
 @click.command(epilog="\b\nExamples:\n  lb logs demo/redis\n  lb logs web -n demo -f --tail 20")
-@click.argument("service")
-@click.option("-n", "--namespace", help="The service's namespace.")
+@click.argument("service", shell_complete=names.services)
+@namespace_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each replica.")
 @click.option("-t", "--timestamps", is_flag=True, help="The engine's time before each line.")
@@ -117,42 +112,27 @@ def logs(
     """Print the logs of all replicas of a service."""
     ref = service_ref(service, namespace)
     with doors.reading(state_dir(state)) as (store, runtime):
-        recorded = store.recorded().services.get(ref)
-        if recorded is None:
-            raise LbError(f"SERVICE_NOT_FOUND: there is no service {ref}")
-        containers = status.of(recorded, runtime.observe()).containers
-        _merge(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
+        recorded = store.recorded()
+        require(recorded, *ref)
+        containers = status.of(recorded.services[ref], runtime.observe()).containers
+        _print_logs(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
     return 0 if containers else EXIT_FAILED
 
 
-def _merge(
+def _print_logs(
     runtime: Runtime, containers: Sequence[Container], *, follow: bool, tail: int | None, timestamps: bool
 ) -> None:
     """Lines of all replicas as they come, each behind its replica's name where there are several."""
-    lines: Queue[tuple[str, str, bytes] | None] = Queue(maxsize=1000)
-
-    def read(container: Container) -> None:
-        rest = {"stdout": b"", "stderr": b""}
-        try:
-            for stream, data in runtime.logs(container.id, follow=follow, tail=tail, since=None, timestamps=timestamps):
-                *whole, rest[stream] = (rest[stream] + data).split(b"\n")
-                for line in whole:
-                    lines.put((container.name, stream, line))
-            for stream, left in rest.items():
-                if left:
-                    lines.put((container.name, stream, left))
-        finally:
-            lines.put(None)
-
-    for container in containers:
-        Thread(target=read, args=(container,), daemon=True).start()
-    prefixed, left = len(containers) > 1, len(containers)
-    while left:
-        item = lines.get()
-        if item is None:
-            left -= 1
-            continue
-        name, stream, line = item
-        text = line.decode("utf-8", "replace")
-        click.echo(f"{name} | {text}" if prefixed else text, err=stream == "stderr")
+    merged = Merged(lines)
+    try:
+        for container in containers:
+            with contextlib.suppress(NotFound):  # removed since we looked
+                stream = runtime.logs(container.id, follow=follow, tail=tail, since=None, timestamps=timestamps)
+                merged.attach(container.name, stream)
+        while merged.wait():
+            for name, source, data in merged.take():
+                text = data.decode("utf-8", "replace").removesuffix("\n")
+                click.echo(f"{name} | {text}" if len(containers) > 1 else text, err=source == "stderr")
+    finally:
+        merged.close()
     sys.stdout.flush()

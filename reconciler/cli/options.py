@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .. import host as hosts
 from .. import source as sources
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
+from ..host import Host
+from ..manifests import envfile
 from ..model import Desired, Ref
 
 Command = Callable[..., Any]
+_HOST = "lb.host"  # in the context: the file that was named, then what it says
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def say(text: str) -> None:
@@ -35,24 +43,118 @@ state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="T
 debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
+def host_option(command: Command) -> Command:
+    return click.option(
+        "--host-config", envvar="LB_HOST_CONFIG", metavar="FILE", type=click.Path(path_type=Path), expose_value=False,
+        callback=_remember, help="This host's settings and policy (also LB_HOST_CONFIG).",
+    )(command)  # fmt: skip
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+    context.meta[_HOST] = value
+
+
+def this_host() -> Host:
+    """What host.yaml says; read once a command. Raises HostError."""
+    meta = click.get_current_context().meta
+    if not isinstance(meta.get(_HOST), Host):
+        named = os.environ.get("LB_HOST_CONFIG")  # for a command without the option
+        meta[_HOST] = hosts.read(meta.get(_HOST) or (Path(named) if named else None))
+    found: Host = meta[_HOST]
+    return found
+
+
+name_option = click.option("--host", envvar="LB_HOST", metavar="NAME", help="This host's name (also LB_HOST).")
+
+
+def host_name(given: str | None) -> str:
+    """--host, else LB_HOST, else what host.yaml says; "" where this host has no name. Never the one that its operating
+    system has."""
+    return given or this_host().name
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What is said outside of a source: variables, which go before those of lb.yaml, and this host's name."""
+
+    settings: Sequence[str]
+    env_files: Sequence[str]
+    allowed: Sequence[str]
+    host: str
+
+    def variables(self) -> dict[str, str]:
+        """As the files and the environment say it now. Raises SourceError, UsageError."""
+        found = {name: os.environ[name] for name in self.allowed if name in os.environ}
+        for name in self.allowed:
+            if not _NAME.fullmatch(name):
+                raise UsageError(f"--allow-env {name}: write --allow-env NAME")
+        given = variables(self.settings)
+        for file in self.env_files:
+            found |= _of_file(file, given, found)
+        return found | given
+
+
+def outside_options(command: Command) -> Command:
+    """The command is given them as `outside`."""
+
+    @host_option
+    @functools.wraps(command)
+    def called(
+        settings: Sequence[str], env_files: Sequence[str], allowed: Sequence[str], host: str | None, **rest: Any
+    ) -> Any:
+        return command(outside=Outside(settings, env_files, allowed, host_name(host)), **rest)
+
+    for option in reversed([
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
+        click.option("--env-file", "env_files", multiple=True, metavar="FILE", help="Set those of a .env file."),
+        click.option("--allow-env", "allowed", multiple=True, metavar="NAME",
+                     help="Take this variable from the environment."),
+        name_option,
+    ]):  # fmt: skip
+        called = option(called)
+    return called
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The source that a command is about: where it is, the files that join it (-f), and what is said outside of it."""
+
+    path: Path
+    files: Sequence[Path]
+    stdin: bytes | None
+    outside: Outside
+
+    def read(self, *, with_secrets: bool = True) -> Desired:
+        """What it says to this host, as far as this host lets it be. `with_secrets` False does not look for the host's
+        secrets: a check may run where they are not."""
+        return hosts.judge(self.view(self.outside.host), this_host(), with_secrets=with_secrets)
+
+    def view(self, host: str) -> Desired:
+        """What it says to any host, whatever that host allows."""
+        values = self.outside.variables()
+        return sources.read(self.path, variables=values, files=self.files, stdin=self.stdin, host=host)
+
+
 def source_options(command: Command) -> Command:
+    """The command is given them as `asked`."""
+
+    @outside_options
+    @functools.wraps(command)
+    def called(path: Path, files: Sequence[str], outside: Outside, **rest: Any) -> Any:
+        stdin = sys.stdin.buffer.read() if "-" in files else None
+        return command(asked=Asked(path, [Path(f) for f in files if f != "-"], stdin, outside), **rest)
+
     for option in reversed([
         click.argument("path", default=".", type=click.Path(path_type=Path)),
         click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
                      help="Join this manifest to the source; deletes nothing. - reads standard input."),
-        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable."),
     ]):  # fmt: skip
-        command = option(command)
-    return command
+        called = option(called)
+    return called
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
     return click.option("-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True)
-
-
-def read_source(path: Path, files: Sequence[str], settings: Sequence[str]) -> Desired:
-    stdin = sys.stdin.buffer.read() if "-" in files else None
-    return sources.read(path, variables=variables(settings), files=[Path(f) for f in files if f != "-"], stdin=stdin)
 
 
 def variables(settings: Sequence[str]) -> dict[str, str]:
@@ -65,6 +167,18 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _of_file(file: str, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:
+    try:
+        text = Path(file).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", "") or "it is no UTF-8 text"
+        raise SourceError(f"--env-file {file} can't be read: {why}; nothing is changed") from error
+    try:
+        return envfile.parse(text, first, last)
+    except ValueError as error:
+        raise SourceError(f"--env-file {file}: {error}; nothing is changed") from error
+
+
 def service_ref(name: str, namespace: str | None) -> Ref:
     """`NS/SVC`, or `SVC` with `-n NS`."""
     first, slash, second = name.partition("/")
@@ -73,6 +187,24 @@ def service_ref(name: str, namespace: str | None) -> Ref:
     if slash or not namespace:
         raise UsageError(f"{name}: name a service as NAMESPACE/SERVICE, or as SERVICE with -n NAMESPACE")
     return Ref(namespace, name)
+
+
+def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | None]:
+    """What `[NAMESPACE[/SERVICE]]` and `-n NAMESPACE` name: a namespace and a service, None for any."""
+    if target is None or (namespace is None and "/" not in target):
+        return (namespace if target is None else target), None
+    return service_ref(target, namespace)
+
+
+def confirm(question: str) -> None:
+    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
+    if not interactive():
+        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def interactive() -> bool:
+    return sys.stdin.isatty()
 
 
 def echo_json(value: Any) -> None:

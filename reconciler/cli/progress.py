@@ -14,6 +14,8 @@ import click
 
 from .. import runtime
 
+_BETWEEN = 5.0  # seconds between two plain lines about one pull
+
 
 class Progress:
     """Where the threads of an apply report to. `live` is rich's Live, or None for plain lines."""
@@ -21,19 +23,22 @@ class Progress:
     def __init__(self, live: Any | None, quiet: bool) -> None:
         self._live, self._quiet, self._lock = live, quiet, Lock()
         self._lines: dict[str, tuple[str, str]] = {}
+        self._said: dict[str, float] = {}  # when a plain line was written last
         self._begun = time.monotonic()
 
     def report(self, at: runtime.Progress) -> None:
         with self._lock:
-            name = str(at.ref)
-            if self._quiet or self._lines.get(name, ("", ""))[0] == at.phase == "pulling":
+            name, now = str(at.ref), time.monotonic()
+            same = self._lines.get(name, ("", ""))[0] == at.phase == "pulling"
+            if self._quiet or (same and now - self._said.get(name, now) < _BETWEEN):
                 self._lines[name] = (at.phase, at.detail)
                 self._draw()
                 return
             self._lines[name] = (at.phase, at.detail)
             if self._live is None:
                 detail = f": {at.detail}" if at.detail else ""
-                click.echo(f"{time.monotonic() - self._begun:6.1f}s {name} {at.phase}{detail}", err=True)
+                self._said[name] = now
+                click.echo(f"{now - self._begun:6.1f}s {name} {at.phase}{detail}", err=True)
             self._draw()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -11,59 +12,106 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event, Lock
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
-from .. import clock, handover, lock
+from .. import clock, handover, lock, views
+from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
 from ..daemon.journal import Journal, Level, Log
 from ..daemon.wakes import Wakes
 from ..errors import LockedError
+from ..model import Activity, Desired, Observed, Recorded, Ref
+from ..runtime import LogStream
 from ..store import Store
 from . import doors
-from .options import debug_option, say, state_dir, state_option, variables
+from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
+from .serving import address, listen_option, token, token_option
+
+if TYPE_CHECKING:
+    from .. import api
 
 
 @click.command(
     epilog="\b\nExamples:\n  lb daemon /srv/shop\n  lb daemon --set TAG=7.2 --log-format json examples/quickstart"
 )
 @click.argument("path", default=".", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Set a variable.")
+@outside_options
+@listen_option
+@token_option
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @state_option
 @debug_option
-def daemon(path: Path, settings: Sequence[str], log_format: str, state: str | None) -> None:
-    """Watch a source and keep the engine as it says.
+def daemon(
+    path: Path, outside: Outside, listen: str, token_file: Path | None, log_format: str, state: str | None
+) -> None:
+    """Watch a source and keep the engine as it says; answer the read-only HTTP API.
 
     File changes, the engine's events and SIGHUP wake it; SIGTERM and Ctrl-C finish the step in flight and end it. `lb
     apply` beside it hands over to it.
     """
-    directory = state_dir(state)
-    log = _log(log_format)
+    from ..api import Server
+    from ..watch import Watch
+
+    directory, host, log = state_dir(state), this_host(), _log(log_format)
+    where, secret = address(listen), token(token_file)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
-        store = Store.open(directory)
-        stack.callback(store.close)
-        wakes, stop = Wakes(), Event()
-        source = sources.Source(path, variables(settings))
-        life = Daemon(
-            Doors(
-                read=source.read,
-                connect=lambda: doors.engine(directory),
-                lock=doors.engine_lock,
-                store=store,
-                publish=lambda recorded, observed: None,
-            ),
-            wakes,
-            Journal(log, store),
-        )
-        server = handover.Server(directory, life.ask)
-        stack.callback(server.close)
+        store = stack.enter_context(contextlib.closing(Store.open(directory)))
+        wakes, stop, window = Wakes(), Event(), Window(directory, store)
+        # A folder that is renamed is another one.
+        source = sources.Source(path.absolute(), outside.variables(), host=outside.host)
+        connect = functools.partial(doors.engine, directory, host)
+        read = functools.partial(_judged, source, outside, host)
+        life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
+        server = Server(*where, window.sources, token=secret)
+        server.start()
+        stack.callback(server.stop)
+        stack.callback(handover.Server(directory, life.ask).close)
+        root = source.folder()
+        watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
+        watch.start()
+        stack.callback(watch.stop)
         stack.enter_context(_signals(stop, wakes))
-        log("info", "daemon", f"watches {path.resolve()}, state in {directory}")
+        log("info", "daemon", f"watches {root} ({watch.mode}), state in {directory}, answers at {server.url}")
         life.run(stop)
         log("info", "daemon", "ends; what runs, runs on")
+
+
+class Window:
+    """What the HTTP API shows of the daemon: the picture of its last look, whole; the activity; logs."""
+
+    def __init__(self, state: Path, store: Store) -> None:
+        self._state, self._store = state, store
+        self._picture = views.picture(store.recorded(), None)
+
+    @property
+    def sources(self) -> api.Sources:
+        from ..api import Sources
+
+        return Sources(lambda: self._picture, self._activity, self._logs)
+
+    def show(self, recorded: Recorded, observed: Observed) -> None:
+        self._picture = views.picture(recorded, observed, self._picture)
+
+    def _activity(self, ref: Ref) -> Sequence[Activity]:
+        return self._store.activity(ref.namespace, ref.name or None)
+
+    def _logs(
+        self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+    ) -> LogStream:
+        runtime = doors.engine(self._state)
+        try:
+            return runtime.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
+        finally:
+            runtime.close()  # the stream has a connection of its own
+
+
+def _judged(source: sources.Source, outside: Outside, host: hosts.Host) -> Desired:
+    source.vary(outside.variables())
+    return hosts.judge(source.read(), host)
 
 
 def _only_one(state: Path) -> lock.Lock:

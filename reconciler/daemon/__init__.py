@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from .. import apply, fingerprint, marker, plan, reconcile
 from ..backoff import Backoff
-from ..errors import EngineUnreachable, LbError, LockedError, SourceError, StateError
+from ..errors import EngineUnreachable, InterruptedByUser, LbError, LockedError, SourceError, StateError
 from ..lock import Lock
 from ..model import Action, Desired, EngineInfo, Observed, Plan, Recorded, Ref
 from ..runtime import Progress, Runtime
@@ -69,6 +69,7 @@ class Daemon:
         self._troubles = 0  # turns in a row that engine or state could not be had
         self._cost = 0.0  # seconds that the last look took
         self._listener: Thread | None = None
+        self._stop = Event()
 
     def ask(self, errand: Errand) -> None:
         """Hands over an apply; from any thread."""
@@ -77,9 +78,10 @@ class Daemon:
 
     def run(self, stop: Event) -> None:
         """Until `stop` is set; then the steps in flight are finished and recorded."""
+        self._stop = stop
         while not stop.is_set():
             self._turn()
-            stop.wait(min(0.25, self._cost))  # under a storm of events, turns take half of the time at most
+            stop.wait(min(0.25, self._cost / 2))  # under a storm of events, turns take two thirds of the time at most
             again = self._backoff.next(time.monotonic())
             self._wakes.wait(PERIOD if again is None else min(PERIOD, max(0.0, again - time.monotonic())))
         self._leave(LbError("the daemon ends"))
@@ -93,13 +95,14 @@ class Daemon:
             self._settle_ended()
             self._cycle()
             self._troubles = 0
-            self._journal.clear("engine", "state", "lock")
+            self._journal.clear("engine", "state", "lock", "cycle")
         except LockedError as error:
             self._journal.state("lock", "warning", f"{error.message}; waiting")
             self._leave(error, keep_errands=True)
             self._wakes.after(_LOCKED)
         except (EngineUnreachable, StateError) as error:
-            self._journal.state("engine" if isinstance(error, EngineUnreachable) else "state", "error", error.message)
+            what = "engine" if isinstance(error, EngineUnreachable) else "state"
+            self._journal.state(what, "error", error.message, kind="away")  # the words vary while it goes
             self._leave(error)
             if isinstance(error, EngineUnreachable):
                 self._disconnect()
@@ -133,8 +136,10 @@ class Daemon:
         answers = errand.answers if errand else plan.Answers()
         answers = replace(answers, busy=frozenset(busy), not_in_place=self._refusals())
         decided = plan.make(desired, sight.recorded, sight.observed, answers)
+        reconcile.end_of_restore(desired, sight, decided, self._doors.store)
         todo = self._todo(decided, asked=errand is not None)
-        self._journal.plan(decided, sight.recorded)
+        if self._journal.plan(decided, sight.recorded):
+            self._wakes.kick()  # the next look shows it
         new: list[apply.Job] = []
         if todo.actions or sight.recovery.writes:
             if self._shift is None:
@@ -296,11 +301,19 @@ class Daemon:
         """Asks the registry again for what is always to be pulled, beside everything else; then the errand goes on."""
 
         def ask() -> None:
+            unasked: tuple[str, ...] = ()
             try:
-                reconcile.refresh(desired, runtime, self._report)
+                unasked = reconcile.refresh(desired, runtime, self._report, self._stop)
+            except InterruptedByUser:
+                return  # the daemon ends
             except LbError as error:
-                self._journal.state("registry", "warning", error.message)
+                unasked = (error.message,)
+            if unasked:
+                self._journal.state("registry", "warning", "; ".join(unasked))
+            else:
+                self._journal.clear("registry")
             if errand:
+                errand.unasked = unasked
                 self.ask(errand)
             self._wakes.kick()
 

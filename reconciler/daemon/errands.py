@@ -32,6 +32,7 @@ class Errand:
     open: list[Job] = field(default_factory=list)
     expect: set[Ref] = field(default_factory=set)
     outcomes: list[Outcome] = field(default_factory=list)
+    unasked: tuple[str, ...] = ()  # images that a registry could not be asked for
     over: bool = False
 
     def accepted(self) -> None:
@@ -65,7 +66,7 @@ class Errand:
         """Says what came of it once nothing of it is left to do."""
         if self.plan and not self.open and not self.expect and not self.over:
             self.over = True
-            self.news.put(Cycle(self.plan, tuple(self.outcomes)))
+            self.news.put(Cycle(self.plan, tuple(self.outcomes), self.unasked))
 
     def fail(self, error: LbError) -> None:
         if not self.over:

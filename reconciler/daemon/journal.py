@@ -23,10 +23,11 @@ class Journal:
         self._notes: Mapping[Ref, tuple[str, str]] = {}  # → reason and text
         self._fights: dict[Ref, str] = {}
 
-    def state(self, what: str, level: Level, text: str) -> None:
-        """Something that lasts: said when it begins or changes, and again when it is over (`clear`)."""
-        if self._states.get(what) != text:
-            self._states[what] = text
+    def state(self, what: str, level: Level, text: str, kind: str = "") -> None:
+        """Something that lasts: said when it begins or becomes another `kind` (the text where none is given), and
+        again when it is over (`clear`)."""
+        if self._states.get(what) != (kind or text):
+            self._states[what] = kind or text
             self._log(level, what, text)
 
     def clear(self, *whats: str) -> None:
@@ -49,13 +50,13 @@ class Journal:
     def fight(self, action: Action) -> None:
         self._fights[action.ref] = f"{'; '.join(map(str, action.causes))}, again and again: the repair waits"
 
-    def plan(self, decided: Plan, recorded: Recorded) -> None:
-        """Says what is new among what is held back, and what is mended; records it as notes."""
-        notes = _problems(decided, recorded) | _guards(decided)
+    def plan(self, decided: Plan, recorded: Recorded) -> bool:
+        """Says what is new among what is held back, and what is mended; records it as notes. Whether any changed."""
+        notes = _guards(decided) | _problems(decided, recorded)  # what can't be read says more than what waits for it
         notes |= {ref: ("DriftFight", text) for ref, text in self._fights.items()}
         self._fights = {}
         if notes == self._notes:
-            return
+            return False
         before, self._notes = self._notes, notes
         self._store.set_notes(decided.source, {ref: text for ref, (_, text) in notes.items()})
         for ref, (reason, text) in sorted(notes.items()):
@@ -65,6 +66,7 @@ class Journal:
         for ref in sorted(before.keys() - notes.keys()):
             self._log("info", str(ref) or "source", f"{before[ref][0]} is mended")
             self._store.add_activity(ref, "normal", "Mended", before[ref][1])
+        return True
 
     def close(self, source: str) -> None:
         """Nobody watches from now on: what stands may be mended without anybody noticing."""
@@ -74,13 +76,17 @@ class Journal:
 
 def _problems(decided: Plan, recorded: Recorded) -> dict[Ref, tuple[str, str]]:
     """A problem that says of no object whose it is belongs to all that its file declared when it could be read."""
-    found: dict[Ref, tuple[str, str]] = {}
+    found: dict[Ref, list[str]] = {}
     for problem in decided.problems:
         known: list[RecordedService | RecordedNamespace] = [*recorded.services.values(), *recorded.namespaces.values()]
         mine = [o.ref for o in known if o.place.file == problem.place.file and o.source == decided.source]
         for ref in [problem.ref] if problem.ref else mine or [SOURCE]:
-            found.setdefault(ref, ("Invalid", str(problem)))
-    return found
+            found.setdefault(ref, []).append(str(problem))
+    return {ref: ("Invalid", texts[0] + _more(len(texts) - 1)) for ref, texts in found.items()}
+
+
+def _more(count: int) -> str:
+    return f" (and {count} more)" if count else ""
 
 
 def _guards(decided: Plan) -> dict[Ref, tuple[str, str]]:

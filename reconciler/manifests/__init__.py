@@ -10,62 +10,52 @@ may be kept and assembled again until something changes that it was made from.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import schema
-from ..model import DeleteBudget, Desired, Namespace, Place, Problem, Ref, Service
-from ..model.desired import POLICY_DENIED
-from . import checks, foreign, normalise
-from .normalise import Trees
+from ..model import Desired, Namespace, Place, Problem, Ref, Service
+from . import checks, foreign, hosts, maker, normalise, templates
+from .configuration import dotted
+from .hosts import variables as host_variables
+from .lb_yaml import Settings, settings
+from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Trees", "assemble", "load", "page", "settings", "write"]
-_CODES = {"meta.name": "BAD_PARAMETER_NAME", "meta.namespace": "BAD_PARAMETER_NAMESPACE"}
-_NAMES = {"env", "labels", "depends_on"}  # maps whose keys are the author's
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "assemble", "host_variables", "load", "page", "settings",
+           "write"]  # fmt: skip
+_CODES = {
+    "meta.name": "BAD_PARAMETER_NAME",
+    "meta.namespace": "BAD_PARAMETER_NAMESPACE",
+    "spec.template": "BAD_PARAMETER_TEMPLATE_NAME",
+}
+_NAMES = {
+    "env",
+    "labels",
+    "depends_on",
+    "volumes",
+    "driver_opts",
+    "sysctls",
+    "ulimits",
+    "extra_hosts",
+    "options",
+}  # maps whose keys are the author's
+_HOSTS: Path = ("meta", "hosts")
 _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
-
-
-class Settings:
-    """lb.yaml: `name` "" when it gives none. Variables as text."""
-
-    def __init__(self, value: Mapping[str, Any]) -> None:
-        self.name: str = value.get("name", "")
-        self.namespace: str = value.get("namespace", "")
-        self.variables = {k: normalise.as_text(v) for k, v in value.get("variables", {}).items()}
-        self.budget = DeleteBudget(**value.get("delete_budget", {}))
-
-
-def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
-    """What can be read of it: with a problem, nothing of the source may be acted on, only looked at."""
-    documents, problems = read(file, content)
-    if problems or not documents:
-        return Settings({}), problems
-    document = documents[0]
-    complaints = schema.validate("source", document.value)
-    found = [_problem(document, c, "lb.yaml" if not c.path else _parent(c.path), None) for c in complaints]
-    if len(documents) > 1:
-        message = "lb.yaml is one document; remove what follows ---"
-        found.append(Problem(documents[1].at(()), "", message, "INCORRECT_YAML"))
-    if any(not c.path and not c.unknown for c in complaints):
-        return Settings({}), found
-    bad = {c.path[0] for c in complaints if c.path}
-    sound = {key: value for key, value in document.value.items() if key not in bad}
-    if "variables" in sound:
-        texts = document.texts
-        sound["variables"] = {k: texts.get(("variables", k), v) for k, v in sound["variables"].items()}
-    return Settings(sound), found
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What one document says. `object` is None where it has a problem, `ref` where not even that can be told."""
+    """What one document says. `object` is None where it has a problem, `ref` where not even that can be told; where it
+    is not `clear`, it may be about one that we know. `hosts` are those that its own `meta` names."""
 
     ref: Ref | None
     named_at: Place
     object: Namespace | Service | None
     problems: tuple[Problem, ...]
+    clear: bool = True
+    hosts: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +78,25 @@ def load(
     settings: Settings,
     variables: Mapping[str, str],
     trees: Trees,
+    texts: Texts = no_texts,
+    host: str = "",
 ) -> Desired:
     """`files` maps paths relative to the source to content; `variables` go before those of lb.yaml."""
-    pages = {file: page(file, text, settings, variables, trees) for file, text in files.items()}
-    return assemble(pages, source=source, root=root, settings=settings)
+    values = {**host_variables(settings.hosts, host), **variables}
+    pages = {file: page(file, text, settings, values, trees, texts) for file, text in files.items()}
+    return assemble(pages, source=source, root=root, settings=settings, host=host)
 
 
-def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, str], trees: Trees) -> Page:
-    """`file` is the path relative to the source; `variables` go before those of lb.yaml."""
+def page(
+    file: str,
+    content: bytes,
+    settings: Settings,
+    variables: Mapping[str, str],
+    trees: Trees,
+    texts: Texts = no_texts,
+) -> Page:
+    """`file` is the path relative to the source; `variables` go before those of lb.yaml. A text is asked for after the
+    digest at its path, so that the page holds for that content."""
     looked: dict[str, tuple[str, str]] = {}
 
     def look(path: str) -> tuple[str, str]:
@@ -103,17 +104,29 @@ def page(file: str, content: bytes, settings: Settings, variables: Mapping[str, 
         return looked[path]
 
     documents, problems = read(file, content)
-    reader = _Reader(settings, {**settings.variables, **variables}, look)
+    reader = _Reader(settings, Around(look, texts, {**settings.variables, **variables}))
     statements = tuple(reader.document(document) for document in documents)
-    return Page(statements, tuple(problems), reader.complete and not problems, looked)
+    return Page(statements, tuple(problems), not problems, looked)
 
 
-def assemble(pages: Mapping[str, Page], *, source: str, root: str, settings: Settings) -> Desired:
-    """Everything that the files of a source say together; `pages` by path relative to the source."""
+def assemble(
+    pages: Mapping[str, Page], *, source: str, root: str, settings: Settings, host: str | None = ""
+) -> Desired:
+    """Everything that the files of a source say together, for this host; `pages` by path relative to the source.
+
+    With `host` None, hosts are not looked at: nothing of it may be acted on. Raises SourceError where one is needed."""
+    said = [statement for file in sorted(pages) for statement in pages[file].statements]
+    here = said if host is None else hosts.Here(said, host, settings.hosts)
     whole = _Whole()
     for file in sorted(pages):
-        whole.add(pages[file])
-    whole.check()
+        whole.problems += pages[file].problems
+        whole.complete &= pages[file].complete
+    for statement in said:
+        if statement in here:
+            whole.add(statement)
+        else:
+            whole.leave(statement)
+    whole.check(host or "")
     return Desired(
         source=source,
         root=root,
@@ -123,6 +136,9 @@ def assemble(pages: Mapping[str, Page], *, source: str, root: str, settings: Set
         mentioned=frozenset(whole.mentioned),
         complete=whole.complete,
         budget=settings.budget,
+        host=host or "",
+        elsewhere=frozenset(whole.elsewhere.keys() - whole.mentioned.keys()),
+        drift=settings.drift,
     )
 
 
@@ -134,23 +150,26 @@ class _Whole:
         self.services: dict[Ref, Service] = {}
         self.problems: list[Problem] = []
         self.mentioned: dict[Ref, Place] = {}
+        self.elsewhere: dict[Ref, Place] = {}
         self.complete = True
 
-    def add(self, page: Page) -> None:
-        self.problems += page.problems
-        self.complete &= page.complete
-        for statement in page.statements:
-            self.problems += statement.problems
-            ref, said = statement.ref, statement.object
-            if ref and ref in self.mentioned:
-                self._twice(ref, statement.named_at)
-                continue
-            if ref:
-                self.mentioned[ref] = statement.named_at
-            if isinstance(said, Namespace):
-                self.namespaces[said.ref.namespace] = said
-            elif said:
-                self.services[said.ref] = said
+    def add(self, statement: Statement) -> None:
+        self.problems += statement.problems
+        self.complete &= statement.clear
+        ref, said = statement.ref, statement.object
+        if ref and ref in self.mentioned:
+            return self._twice(ref, statement.named_at)
+        if ref:
+            self.mentioned[ref] = statement.named_at
+        if isinstance(said, Namespace):
+            self.namespaces[said.ref.namespace] = said
+        elif said:
+            self.services[said.ref] = said
+
+    def leave(self, statement: Statement) -> None:
+        """It is for other hosts."""
+        if statement.ref:
+            self.elsewhere[statement.ref] = statement.named_at
 
     def _twice(self, ref: Ref, place: Place) -> None:
         message = f"{ref.kind} {ref} is declared twice (first at {self.mentioned[ref]}); remove one or rename it"
@@ -159,30 +178,41 @@ class _Whole:
         if not ref.name:
             self.namespaces.pop(ref.namespace, None)
 
-    def check(self) -> None:
-        declared = [ref.namespace for ref in self.mentioned if not ref.name]
-        found = checks.ports(self.services) + checks.dependencies(self.services, self.mentioned, self.complete)
+    def check(self, host: str) -> None:
+        away = {ref: f"{ref} is not for host {host} ({at})" for ref, at in self.elsewhere.items()}
+        found = checks.ports(self.services) + checks.networks(self.services, self.namespaces)
+        found += checks.dependencies(self.services, self.mentioned, self.complete, away)
         if self.complete:  # else it may be declared where nothing can be read
-            found += checks.undeclared(self.services, declared)
+            found += checks.undeclared(self.services, self.mentioned, away)
+        found = [templates.told(p, self.services[p.ref].authored) if p.ref else p for p in found]
         for problem in found:
             if problem.ref:
                 self.services.pop(problem.ref, None)
         for ref in [r for r in self.services if r.namespace not in self.namespaces]:
             del self.services[ref]  # its namespace has a problem of its own
+        for ref, service in self.services.items():
+            declared_volumes = self.namespaces[ref.namespace].volumes
+            if declared_volumes:
+                self.services[ref] = replace(service, volumes=declared_volumes)
         self.problems += found
 
 
 class _Reader:
     """Of one file."""
 
-    def __init__(self, settings: Settings, variables: Mapping[str, str], trees: Trees) -> None:
-        self.settings, self.variables, self.trees = settings, variables, trees
-        self.complete = True
+    def __init__(self, settings: Settings, around: Around) -> None:
+        self.settings, self.around = settings, around
 
     def document(self, document: Document) -> Statement:
+        own = document
+        document, wrong = templates.merged(own, self.settings.templates, self.around.variables)
         document.value = _set_only(document.value)
-        value, complaints = resolve(document, self.variables)
+        value, complaints = resolve(document, self.around.variables)
+        named = hosts.read(value)
         unresolved = {path for path, _ in complaints}
+        if not any(path[:2] == _HOSTS for path in unresolved):
+            complaints += hosts.unknown(named or (), document.value, self.settings.hosts)
+        complaints += wrong
         ref = None if unresolved & _NAMING else self._identity(value)
         complaints += _unwritable(value, ())
         refused = {path for path, _ in complaints}
@@ -194,18 +224,28 @@ class _Reader:
             message = "is missing; write namespace: NAME, or give lb.yaml a namespace: for all"
             found.append(Problem(document.at(("meta",)), "meta.namespace", message, "BAD_PARAMETER_NAMESPACE"))
             ref = None
-        if ref is None or any(problem.path in _CODES for problem in found):
-            self.complete = False  # it may be one that we know, misspelt
+        clear = ref is not None and not any(problem.path in ("meta.name", "meta.namespace") for problem in found)
         said: Namespace | Service | None = None
         if not found and ref:
             said, found = self._object(document, value, ref)
-        return Statement(ref, document.at(("meta", "name")), said, tuple(found))
+        written = own.value.get("spec") if isinstance(own.value, dict) else None
+        written = written if isinstance(written, dict) else {}
+        if isinstance(said, Service) and "template" in written:
+            said = replace(said, authored=written)
+        if said and named:
+            said = replace(said, hosts=tuple(document.value["meta"]["hosts"]))
+        if any(problem.path.startswith(dotted(_HOSTS)) for problem in found):
+            named = hosts.EVERY
+        found = [templates.told(problem, written) for problem in found]
+        return Statement(ref, document.at(("meta", "name")), said, tuple(found), clear, named)
 
     def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
-        if not ref.name:
-            return normalise.namespace(document, value), []
-        service, complaints = normalise.service(document, value, ref, self.trees)
-        return service, [_complain(document, path, text, ref) for path, text in complaints]
+        said: Namespace | Service | None
+        if ref.name:
+            said, complaints = normalise.service(document, value, ref, self.around)
+        else:
+            said, complaints = normalise.namespace(document, value)
+        return said, [_complain(document, path, text, ref) for path, text in complaints]
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""
@@ -240,8 +280,8 @@ def _unwritable(value: Any, path: Path) -> list[tuple[Path, str]]:
         return [found for key, item in value.items() for found in _unwritable(item, (*path, key))]
     if isinstance(value, list):
         return [found for i, item in enumerate(value) for found in _unwritable(item, (*path, i))]
-    if value == normalise.HIDDEN:
-        return [(path, normalise.HIDDEN_ADVICE)]
+    if value == maker.HIDDEN:
+        return [(path, maker.HIDDEN_ADVICE)]
     if isinstance(value, str) and "\0" in value:
         return [(path, "holds a NUL, which no process can be given; remove it")]
     return []
@@ -263,24 +303,17 @@ def _problem(document: Document, complaint: schema.Complaint, parent: str, ref: 
         return _complain(document, complaint.path, complaint.message, ref)
     path = (*complaint.path, complaint.unknown)
     place = document.keys.get(path, document.at(complaint.path))
-    message = foreign.advice(parent, complaint.unknown, complaint.known)
+    message = complaint.message or foreign.advice(parent, complaint.unknown, complaint.known)
     code = foreign.code(complaint.unknown)
-    return Problem(place, _dotted(path), message, code, ref)
+    return Problem(place, dotted(path), message, code, ref)
 
 
 def _complain(document: Document, path: Path, message: str, ref: Ref | None) -> Problem:
-    dotted = _dotted(path)
-    default = POLICY_DENIED if normalise.NEEDS_POLICY in message else "BAD_PARAMETER"
-    return Problem(document.at(path), dotted, message, _CODES.get(dotted, default), ref)
+    field = dotted(path)
+    code = "TEMPLATE_NOT_FOUND" if message.startswith(templates.UNKNOWN) else _CODES.get(field, "BAD_PARAMETER")
+    return Problem(document.at(path), field, message, code, ref)
 
 
 def _parent(path: Path) -> str:
     names = [step for step in path if isinstance(step, str)]
     return names[-1] if names else ""
-
-
-def _dotted(path: Path) -> str:
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
-    return text

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import Problem, Ref, Service
+from ..model import Namespace, Problem, Ref, Service
 
 
-def undeclared(services: Mapping[Ref, Service], declared: Iterable[str]) -> list[Problem]:
-    known = set(declared)
-    return [
-        Problem(
-            s.places.get("meta.namespace", s.place), "meta.namespace",
-            f"there is no namespace {ref.namespace} in this source; add a document with kind: Namespace",
-            "BAD_PARAMETER_NAMESPACE", ref,
-        )
-        for ref, s in services.items() if ref.namespace not in known
-    ]  # fmt: skip
+def undeclared(services: Mapping[Ref, Service], mentioned: Iterable[Ref], away: Mapping[Ref, str]) -> list[Problem]:
+    """`away` says of objects for other hosts which ones they are."""
+    known = set(mentioned)
+    found = []
+    for ref, service in services.items():
+        space = Ref(ref.namespace)
+        if space in known:
+            continue
+        place = service.places.get("meta.namespace", service.place)
+        message = f"there is no namespace {space} in this source; add a document with kind: Namespace"
+        if space in away:
+            message = f"namespace {away[space]}; add the host to its hosts, or take it from those of this service"
+        found.append(Problem(place, "meta.namespace", message, "BAD_PARAMETER_NAMESPACE", ref))
+    return found
 
 
 def ports(services: Mapping[Ref, Service]) -> list[Problem]:
@@ -45,10 +49,28 @@ def _overlap(one: str, other: str) -> bool:
     return "" in (every.get(one, one), every.get(other, other)) or one == other
 
 
-def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool) -> list[Problem]:
+def networks(services: Mapping[Ref, Service], namespaces: Mapping[str, Namespace]) -> list[Problem]:
+    """Networks of namespaces of this source that do not share them; what other sources share, the plan knows."""
+    found = []
+    for ref, service in services.items():
+        for name in service.spec.links.networks:
+            other = namespaces.get(name)
+            if other and ref.namespace not in other.share_with:
+                at = f"{other.place.file}:{other.place.line}"
+                place = service.places.get("networks", service.place)
+                wanted = f"write share_with: [{ref.namespace}] under its spec: ({at})"
+                message = f"namespace {name} does not share its network; {wanted}"
+                found.append(Problem(place, "spec.networks", message, ref=ref))
+    return found
+
+
+def dependencies(
+    services: Mapping[Ref, Service], mentioned: Iterable[Ref], complete: bool, away: Mapping[Ref, str]
+) -> list[Problem]:
     """Dependencies that nobody declares, and cycles, each printed once, from its smallest name.
 
-    Unless `complete`, one may be declared where nothing can be read: it is not complained of.
+    Unless `complete`, one may be declared where nothing can be read: it is not complained of. `away` says of objects
+    for other hosts which ones they are.
     """
     known = {ref for ref in mentioned if ref.name}
     found = []
@@ -58,6 +80,8 @@ def dependencies(services: Mapping[Ref, Service], mentioned: Iterable[Ref], comp
                 place = service.places.get(f"depends_on.{dependency.ref}", service.place)
                 name = service.shown.get(f"depends_on.{dependency.ref}", dependency.ref)
                 message = f"there is no service {name} in this source; correct the name, or remove it"
+                if dependency.ref in away and name == dependency.ref:
+                    message = f"service {away[dependency.ref]}; add the host to its hosts, or remove it here"
                 found.append(Problem(place, "spec.depends_on", message, ref=ref))
             elif dependency.ref == ref:
                 place = service.places.get(f"depends_on.{ref}", service.place)

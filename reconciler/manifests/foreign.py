@@ -9,55 +9,103 @@ from ..model.desired import POLICY_DENIED
 
 # Where a key of another tool is found → what to write here.
 _FOREIGN = {
-    "metadata": "write meta: instead of metadata:",
+    # Docker Compose
     "environment": "write env: instead of environment:",
     "mem_limit": "write memory: 64 (MiB) or memory: 64m instead of mem_limit:",
+    "memswap_limit": "remove memswap_limit: swap is as much as memory:",
     "resources": "write memory: and cpus: under spec: instead of resources:",
     "limits": "write memory: and cpus: under spec: instead of limits:",
-    "workdir": "write working_dir: instead of workdir: (not yet supported by this version)",
+    "reservations": "write mem_reservation: under spec: instead of reservations:",
+    "pids": "write pids_limit: instead of pids:",
     "deploy": "write replicas:, memory: and update: under spec: instead of deploy:",
     "scale": "write replicas: instead of scale:",
     "container_name": "remove container_name: names are <namespace>.<service>.<n>-<attempt>",
-    "args": "write command: instead of args:",
-    "cmd": "write command: instead of cmd:",
-    "containers": "write image:, command: and the rest directly under spec: a service has one container",
-    "template": "templates are not yet supported by this version",
+    "workdir": "write working_dir: instead of workdir:",
     "links": "remove links: services of a namespace find each other by name",
+    "external_links": "remove external_links: write networks: [NAMESPACE] to join the network of another namespace",
+    "aliases": "remove aliases: a service is found as NAME and NAME.NAMESPACE",
+    "ipv4_address": "remove ipv4_address: services find each other by name",
     "expose": "remove expose: services of a namespace reach every port of each other",
     "build": "write image: instead of build: lb runs images, it does not build them",
-    "imagePullPolicy": "write pull_policy: instead of imagePullPolicy:",
     "restart_policy": "write restart: unless-stopped instead of restart_policy:",
-    "restartPolicy": "write restart: unless-stopped instead of restartPolicy:",
-    "livenessProbe": "write healthcheck: instead of livenessProbe:",
-    "readinessProbe": "write healthcheck: instead of readinessProbe:",
-    "volumeMounts": "write volumes: instead of volumeMounts:",
     "mounts": "write volumes: instead of mounts:",
+    "tmpfs": "write volumes: [{type: tmpfs, target: /run}] instead of tmpfs:",
+    "configs": "write volumes: [./FILE:/path:ro] instead of configs: a file of the source is mounted by its content",
+    "file": "remove file: a secret is a file of the host, /etc/lb/secrets/<namespace>/<name>",
+    "create_host_path": "remove create_host_path: a missing source is an error, never created",
+    "propagation": "remove propagation: mounts are private",
+    "consistency": "remove consistency: it means nothing on Linux",
+    "subpath": "is not supported: mount the whole volume",
+    "log_driver": "write logging: {driver: NAME} instead of log_driver:",
+    "log_opt": "write logging: {options: {...}} instead of log_opt:",
     "published": "write external: instead of published:",
-    "containerPort": "write internal: instead of containerPort:",
-    "hostPort": "write external: instead of hostPort:",
-    "targetPort": "write internal: instead of targetPort:",
     "host_port": "write external: instead of host_port:",
     "container_port": "write internal: instead of container_port:",
     "services": "write one document for each service, with apiVersion: lb/v1 and kind: Service",
     "version": "write apiVersion: lb/v1 instead of version:",
+    "profiles": "remove profiles: what is not to run has replicas: 0, or is not in the source",
+    "extends": "write template: NAME instead of extends:, and the template into lb.yaml",
     "order_by": "write order: instead of order_by:",
     "failure_action": "write on_failure: instead of failure_action:",
     "delay": "write min_ready: instead of delay:",
-    "monitor": "is not yet supported by this version",
+    "volumes_from": "write the volumes: themselves instead of volumes_from:",
+    "dns_search": "is not supported: write whole names",
+    "domainname": "write hostname: NAME.DOMAIN instead of domainname:",
+    "gpus": "write devices: instead of gpus:",
+    "label_file": "write labels: instead of label_file:",
+    # Kubernetes
+    "metadata": "write meta: instead of metadata:",
+    "annotations": "write labels: instead of annotations:",
+    "args": "write command: instead of args:",
+    "cmd": "write command: instead of cmd:",
+    "containers": "write image:, command: and the rest directly under spec: a service has one container",
+    "initContainers": "write a service of its own with restart: no, and depends_on: {NAME: {condition: completed}}",
+    "imagePullPolicy": "write pull_policy: instead of imagePullPolicy:",
+    "imagePullSecrets": "remove imagePullSecrets: credentials come from docker login",
+    "restartPolicy": "write restart: unless-stopped instead of restartPolicy:",
+    "livenessProbe": "write healthcheck: instead of livenessProbe:",
+    "readinessProbe": "write healthcheck: instead of readinessProbe:",
+    "startupProbe": "write healthcheck: {start_period: 30s} instead of startupProbe:",
+    "volumeMounts": "write volumes: instead of volumeMounts:",
+    "envFrom": "write env_file: instead of envFrom:",
+    "requests": "write mem_reservation: under spec: instead of requests:",
+    "securityContext": "write user:, read_only:, cap_drop: and so on under spec: instead of securityContext:",
+    "runAsUser": "write user: instead of runAsUser:",
+    "runAsGroup": "write user: UID:GID instead of runAsGroup:",
+    "readOnlyRootFilesystem": "write read_only: instead of readOnlyRootFilesystem:",
+    "workingDir": "write working_dir: instead of workingDir:",
+    "hostNetwork": "write network_mode: host instead of hostNetwork:",
+    "hostAliases": "write extra_hosts: instead of hostAliases:",
+    "dnsConfig": "write dns: instead of dnsConfig:",
+    "containerPort": "write internal: instead of containerPort:",
+    "hostPort": "write external: instead of hostPort:",
+    "targetPort": "write internal: instead of targetPort:",
+    "strategy": "write update: instead of strategy:",
+    "selector": "remove selector: a service names its own containers",
     "stopGracePeriod": "write stop_grace_period: instead of stopGracePeriod:",
     "terminationGracePeriodSeconds": "write stop_grace_period: 10s instead of terminationGracePeriodSeconds:",
-    "mem_reservation": "is not yet supported by this version",
 }
-_INSTEAD = {("ports", "target"): "write internal: instead of target:", ("meta", "id"): "remove id: lb gives the ids"}
-_NOT_YET = {
-    "protect", "hosts", "platform", "pids_limit", "shm_size", "ulimits", "sysctls", "env_file", "secrets", "networks",
-    "network_mode", "extra_hosts", "dns", "hostname", "labels", "user", "group_add", "working_dir", "read_only", "init",
-    "tty", "stdin_open", "cap_add", "cap_drop", "security_opt", "privileged", "devices", "logging", "volumes",
-    "share_with", "drift", "runtime", "templates", "pid", "ipc", "userns_mode", "tmpfs",
+_INSTEAD = {
+    ("ports", "target"): "write internal: instead of target:",
+    ("ports", "mode"): "remove mode: a port is published on this host",
+    ("meta", "id"): "remove id: lb gives the ids",
+    ("spec", "hosts"): "write hosts: under meta:",
+    ("volumes", "bind"): "remove bind: a missing source is an error, never created",
+    ("secrets", "uid"): "remove uid: every process of the container can read it",
+    ("secrets", "gid"): "remove gid: every process of the container can read it",
+    ("secrets", "mode"): "remove mode: every process of the container can read it",
+    ("healthcheck", "start_interval"): "is not supported: write interval:",
+}
+_NOT_YET = {"runtime"}
+# Refused because it hands the host to the container, and no policy allows it.
+DANGEROUS = {
+    "pid", "ipc", "uts", "userns_mode", "cgroup", "cgroup_parent", "device_cgroup_rules", "volume_driver",
+    "credential_spec",
 }  # fmt: skip
-# Refused because it hands the host to the container; only a host's own policy may ever allow it.
-DANGEROUS = {"privileged", "devices", "cap_add", "security_opt", "network_mode", "pid", "ipc", "userns_mode"}
-_HOST_SIDE = {"policy", "sources", "registries", "notify", "listen", "network_pool", "state", "host"}
+_HOST_SIDE = {
+    "policy", "secrets", "sources", "registries", "notify", "listen", "token_file", "network_pool", "state", "host",
+}  # fmt: skip
+MANY = 16  # fields that nobody wants to read in one line
 
 
 def advice(parent: str, key: str, known: Iterable[str]) -> str:
@@ -66,9 +114,9 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
     if (parent, key) in _INSTEAD:
         return _INSTEAD[parent, key]
     if parent == "lb.yaml" and key in _HOST_SIDE:
-        return "belongs into the host's /etc/lb/host.yaml, which this version does not read yet"
+        return "belongs into the host's own /etc/lb/host.yaml: a repository does not decide it"
     if key in DANGEROUS:
-        return "is refused: it needs the host's policy, which is not yet supported by this version"
+        return "is refused: it hands the host to the container; remove it"
     if key in _FOREIGN:
         return _FOREIGN[key]
     if key in _NOT_YET:
@@ -76,6 +124,8 @@ def advice(parent: str, key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     if near:
         return f"there is no field {key}; did you mean {near[0]}?"
+    if len(known) > MANY:
+        return f"there is no field {key}; `lb schema` prints those that there are"
     return f"there is no field {key}; there are {', '.join(known)}" if known else f"there is no field {key}; remove it"
 
 
@@ -97,6 +147,8 @@ _VALUES: dict[tuple[str, str | bool], str] = {
     ("restart", False): "write restart: no instead of false",
     ("on_failure", "pause"): "write on_failure: stop instead of pause",
     ("on_failure", "continue"): "write on_failure: stop instead of continue",
+    ("network_mode", "bridge"): "remove network_mode: bridge, a service is in its namespace's network",
+    ("logging", "none"): "write logging: {driver: none}",
     ("apiVersion", "v1"): "write apiVersion: lb/v1 instead of v1",
     ("apiVersion", "apps/v1"): "write apiVersion: lb/v1 instead of apps/v1",
 }  # fmt: skip
@@ -113,6 +165,8 @@ def value_advice(path: Sequence[str | int], value: object) -> str:
         return f"there is no kind {value}; did you mean {near[0]}?" if near else ""
     if tuple(path[:2]) == ("spec", "env") and isinstance(value, dict) and isinstance(value.get("name"), str):
         return f"write {value['name']}={value.get('value', '...')} instead of name: and value:"
+    if field == "network_mode" and isinstance(value, str) and value.partition(":")[0] in ("service", "container"):
+        return "another container's network can't be shared; services of a namespace find each other by name"
     if isinstance(field, str) and isinstance(value, (str, bool)):
         return _VALUES.get((field, value), "")
     return ""
@@ -120,6 +174,4 @@ def value_advice(path: Sequence[str | int], value: object) -> str:
 
 def code(key: str) -> str:
     """The code of a problem with this key: the reference's where it has one."""
-    if key == "template":
-        return "TEMPLATE_NOT_FOUND"
     return POLICY_DENIED if key in DANGEROUS else "BAD_PARAMETER"

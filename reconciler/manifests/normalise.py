@@ -1,4 +1,4 @@
-"""One valid document becomes a Namespace or a Service in canonical form. Pure but for the digest of bind content.
+"""One valid document becomes a Namespace or a Service in canonical form. Pure but for what `Around` looks up.
 
 What is wrong beyond the schema (units, references, mounts) is complained of by path, all of it, not only the first.
 """
@@ -6,40 +6,67 @@ What is wrong beyond the schema (units, references, mounts) is complained of by 
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from ..model import Dependency, Healthcheck, Mount, Namespace, Place, Ref, Service, Spec, Update
-from . import units
+from ..model import Dependency, Healthcheck, NamedVolume, Namespace, Place, Port, Ref, Service, Spec, Update
+from ..runtime import volume_name
+from . import env, fields, mounts, units
+from .maker import Around, Maker
 from .reading import Document, Path
 from .variables import Complaint, uses_variables
 
-# Digest of the content at a path of the source, or why there is none.
-Trees = Callable[[str], tuple[str, str]]
-T = TypeVar("T")
-HIDDEN = "***"
-HIDDEN_ADVICE = "*** stands for a value that is hidden; write the value, or ${NAME}"
-NEEDS_POLICY = "need the host's policy, not yet supported"
-INSIDE = "copy it into the source and write ./NAME"
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
-def namespace(document: Document, value: Mapping[str, Any]) -> Namespace:
-    meta = document.value["meta"]  # as written: it is stored and shown
-    places = {f"meta.{key}": document.at(("meta", key)) for key in meta}
-    return Namespace(
-        Ref(value["meta"]["name"]), meta.get("description", ""), meta.get("labels", {}), document.at(()), places
+def namespace(document: Document, value: Mapping[str, Any]) -> tuple[Namespace | None, list[Complaint]]:
+    meta, ref = document.value["meta"], Ref(value["meta"]["name"])  # meta as written: it is stored and shown
+    spec = value.get("spec", {})
+    complaints: list[Complaint] = []
+    volumes = {}
+    for name, raw in spec.get("volumes", {}).items():
+        try:
+            volumes[name] = _volume(ref, name, raw or {})
+        except ValueError as error:
+            complaints.append((("spec", "volumes", name), str(error)))
+    found = Namespace(
+        ref=ref,
+        description=meta.get("description", ""),
+        labels=meta.get("labels", {}),
+        place=document.at(()),
+        places={f"meta.{key}": document.at(("meta", key)) for key in meta}
+        | {f"volumes.{name}": document.at(("spec", "volumes", name)) for name in volumes}
+        | {"share_with": document.at(("spec", "share_with"))},
+        volumes=volumes,
+        share_with=tuple(sorted(spec.get("share_with", ()))),
+        protect=value["meta"].get("protect", False),
+        written=document.value.get("spec", {}),
     )
+    return (None if complaints else found), complaints
+
+
+def _volume(ref: Ref, name: str, raw: Mapping[str, Any]) -> NamedVolume:
+    """An external one goes by the engine's own name for it, which is its name here unless it is given."""
+    external, options = raw.get("external", False), raw.get("driver_opts", {})
+    if external and ("driver" in raw or "driver_opts" in raw):
+        raise ValueError("an external volume is there already; remove driver and driver_opts")
+    if external and raw.get("name", name).startswith("lb."):
+        raise ValueError("this volume belongs to lb; mount it in the namespace that it was made for")
+    if external:
+        return NamedVolume(raw.get("name", name), external=True)
+    if "name" in raw:
+        raise ValueError(f"lb names it {volume_name(ref.namespace, name)}; remove name, or add external: true")
+    found = tuple(sorted((key, env.as_text(option)) for key, option in options.items()))
+    return NamedVolume(volume_name(ref.namespace, name), raw.get("driver", "local"), found)
 
 
 def service(
-    document: Document, value: Mapping[str, Any], ref: Ref, trees: Trees
+    document: Document, value: Mapping[str, Any], ref: Ref, around: Around
 ) -> tuple[Service | None, list[Complaint]]:
-    maker = _Maker(document, value["spec"], trees, ref)
-    spec = maker.spec()
+    maker = Maker(document, value["spec"], around, ref)
+    spec = _spec(maker)
     if maker.complaints or spec is None:
         return None, maker.complaints
     meta, written = document.value["meta"], document.value["spec"]  # as written: they are stored and shown
@@ -53,205 +80,119 @@ def service(
         shown=_shown(document.value, maker),
         places=_places(document, maker),
         files=maker.files,
+        protect=value["meta"].get("protect", False),
     )
     return found, []
 
 
-class _Maker:
-    def __init__(self, document: Document, spec: Mapping[str, Any], trees: Trees, ref: Ref) -> None:
-        self.document, self.raw, self.trees, self.ref = document, spec, trees, ref
-        self.complaints: list[Complaint] = []
-        self.files: dict[str, str] = {}
-        self.digests: dict[str, str] = {}  # canonical field of a bind → digest of its content
-        self.paths: dict[str, Path] = {}  # canonical field → path in the document
+def _spec(maker: Maker) -> Spec | None:
+    raw = maker.raw
+    image = maker.attempt(("spec", "image"), units.image, raw["image"])
+    memory = maker.opt("memory", units.memory)
+    environment, env_files = env.make(maker)
+    spec = Spec(
+        image=image or "",
+        pull_policy=raw.get("pull_policy", "missing"),
+        replicas=raw.get("replicas", 1),
+        memory=memory,
+        cpus=maker.opt("cpus", units.cpus),
+        entrypoint=maker.opt("entrypoint", _words),
+        command=maker.opt("command", _words),
+        env=environment,
+        ports=_ports(maker),
+        mounts=mounts.make(maker),
+        healthcheck=_healthcheck(maker),
+        depends_on=_depends_on(maker),
+        restart=raw.get("restart", "unless-stopped"),
+        stop_signal=raw.get("stop_signal"),
+        stop_grace_period=maker.opt("stop_grace_period", units.duration) or _zero_or(raw, 10_000_000_000),
+        update=_update(maker),
+        platform=fields.platform(maker),
+        limits=fields.limits(maker, memory),
+        process=fields.process(maker),
+        links=fields.links(maker),
+        powers=fields.powers(maker),
+        logging=fields.logging(maker),
+        labels=fields.labels(maker),
+        env_files=env_files,
+        secrets=fields.secrets(maker),
+    )
+    return spec if image else None
 
-    def spec(self) -> Spec | None:
-        raw = self.raw
-        image = self._try(("spec", "image"), units.image, raw["image"])
-        spec = Spec(
-            image=image or "",
-            pull_policy=raw.get("pull_policy", "missing"),
-            replicas=raw.get("replicas", 1),
-            memory=self._opt("memory", units.memory),
-            cpus=self._opt("cpus", units.cpus),
-            entrypoint=self._opt("entrypoint", _words),
-            command=self._opt("command", _words),
-            env=self._env(),
-            ports=self._ports(),
-            mounts=self._mounts(),
-            healthcheck=self._healthcheck(),
-            depends_on=self._depends_on(),
-            restart=raw.get("restart", "unless-stopped"),
-            stop_signal=raw.get("stop_signal"),
-            stop_grace_period=self._opt("stop_grace_period", units.duration) or _zero_or(raw, 10_000_000_000),
-            update=self._update(),
-        )
-        return spec if image else None
 
-    def _env(self) -> tuple[tuple[str, str], ...] | None:
-        raw = self.raw.get("env")
-        if raw is None:
-            return None
-        found: dict[str, str] = {}
-        items: Iterable[tuple[Any, Any]] = raw.items() if isinstance(raw, Mapping) else enumerate(raw)
-        for key, value in items:
-            path: Path = ("spec", "env", key)
-            if isinstance(raw, Mapping):
-                name, text = key, self.document.texts.get(path) or as_text(value)
-            else:
-                name, equals, text = value.partition("=")
-                if not equals:
-                    end = "; lb takes nothing from its own environment"
-                    self._complain(path, f"write {name}=value, or {name}=${{{name}}}{end}", f"write NAME=value{end}")
-                    continue
-            if name in found:
-                self._complain(path, f"{name} is set twice; remove one", "this name is set twice; remove one")
-            if not name or "=" in name or "$" in name:
-                end = "is no name of a variable; write something like LOG_LEVEL"
-                self._complain(path, f"{name!r} {end}", f"what stands before = {end}")
-            if text == HIDDEN and not isinstance(raw, Mapping):
-                self.complaints.append((path, HIDDEN_ADVICE))
-            found[name] = text
-            self.paths[f"env.{name}"] = path
-        return tuple(sorted(found.items()))
+def _ports(maker: Maker) -> tuple[Port, ...]:
+    found = []
+    for i, raw in enumerate(maker.raw.get("ports", ())):
+        port = maker.attempt(("spec", "ports", i), units.port, raw)
+        if port is None:
+            continue
+        if port.external and maker.raw.get("replicas", 1) > 1:
+            count = maker.raw["replicas"]
+            message = f"{count} replicas can't share host port {port.external}; write {port.internal} alone"
+            maker.complain(("spec", "ports", i), message, "replicas can't share a host port; write the internal alone")
+        if port in found:
+            maker.complaints.append((("spec", "ports", i), "this port is published twice; remove one"))
+        found.append(port)
+    return tuple(sorted(found, key=lambda p: (p.internal, p.protocol, p.external or 0, p.host_ip)))
 
-    def _ports(self) -> tuple[Any, ...]:
-        found = []
-        for i, raw in enumerate(self.raw.get("ports", ())):
-            port = self._try(("spec", "ports", i), units.port, raw)
-            if port is None:
-                continue
-            if port.external and self.raw.get("replicas", 1) > 1:
-                count = self.raw["replicas"]
-                message = f"{count} replicas can't share host port {port.external}; write {port.internal} alone"
-                self._complain(
-                    ("spec", "ports", i), message, "replicas can't share a host port; write the internal alone"
-                )
-            if port in found:
-                self.complaints.append((("spec", "ports", i), "this port is published twice; remove one"))
-            found.append(port)
-        return tuple(sorted(found, key=lambda p: (p.internal, p.protocol, p.external or 0, p.host_ip)))
 
-    def _mounts(self) -> tuple[Mount, ...]:
-        found: dict[str, Mount] = {}
-        for i, raw in enumerate(self.raw.get("volumes", ())):
-            path: Path = ("spec", "volumes", i)
-            parts = self._try(path, units.mount, raw)
-            if parts is None:
-                continue
-            kind, source, target, read_only = parts
-            if target in found:
-                self._complain(
-                    path, f"{target} is mounted twice; remove one", "its target is mounted twice; remove one"
-                )
-            if kind == "bind":
-                digest = self._bind(path, source, read_only)
-                if digest:
-                    self.digests[f"volumes.{target}"] = digest
-                    found[target] = Mount(target, "bind", digest, True)
-            else:
-                found[target] = Mount(target, "volume", source, read_only)
-            self.paths[f"volumes.{target}"] = path
-        return tuple(sorted(found.values()))
+def _healthcheck(maker: Maker) -> Healthcheck | None:
+    raw = maker.raw.get("healthcheck")
+    if raw is None:
+        return None
+    at: Path = ("spec", "healthcheck")
+    test = raw.get("test")
+    if raw.get("disable"):
+        return Healthcheck(("NONE",))
+    if isinstance(test, str):
+        test = ["CMD-SHELL", test]
+    if test is not None and (not test or test[0] not in ("CMD", "CMD-SHELL", "NONE")):
+        maker.complaints.append(((*at, "test"), 'must begin with CMD, CMD-SHELL or NONE, like ["CMD", "true"]'))
+    elif test and test[0] != "NONE" and not any(word.strip() for word in test[1:]):
+        maker.complaints.append(((*at, "test"), 'names nothing to run; write something like ["CMD", "true"]'))
+    times = {
+        key: maker.attempt((*at, key), units.duration, raw[key])
+        for key in ("interval", "timeout", "start_period")
+        if key in raw
+    }
+    return Healthcheck(tuple(test) if test else None, retries=raw.get("retries"), **times)
 
-    def _bind(self, path: Path, source: str, read_only: bool) -> str:
-        folder = posixpath.dirname(self.document.file)
-        relative = posixpath.normpath(posixpath.join(folder, source))
-        if source.startswith(("/", "~")) or relative.startswith(("/", "../")) or relative == "..":
-            message = f"binds from outside the source {NEEDS_POLICY}; {INSIDE}"
-            self._complain(path, f"{source}: {message}", message)
-            return ""
-        if not read_only:
-            message = "files of the source are mounted read-only"
-            self._complain(path, f"{message}; {self._read_only(path, source)}", f"{message}; write SOURCE:TARGET:ro")
-            return ""
-        digest, error = self.trees(relative)
-        if error:
-            self._complain(path, error, "its source can't be read: it is missing, or leads outside the source")
-            return ""
-        self.files[digest] = relative
-        return digest
 
-    def _read_only(self, path: Path, source: str) -> str:
-        raw = self.raw["volumes"][path[-1]]
-        return f"write {source}:{units.mount(raw)[2]}:ro" if isinstance(raw, str) else "add read_only: true"
-
-    def _healthcheck(self) -> Healthcheck | None:
-        raw = self.raw.get("healthcheck")
-        if raw is None:
-            return None
-        at: Path = ("spec", "healthcheck")
-        test = raw.get("test")
-        if raw.get("disable"):
-            return Healthcheck(("NONE",))
-        if isinstance(test, str):
-            test = ["CMD-SHELL", test]
-        if test is not None and (not test or test[0] not in ("CMD", "CMD-SHELL", "NONE")):
-            self.complaints.append(((*at, "test"), 'must begin with CMD, CMD-SHELL or NONE, like ["CMD", "true"]'))
-        elif test and test[0] != "NONE" and not any(word.strip() for word in test[1:]):
-            self.complaints.append(((*at, "test"), 'names nothing to run; write something like ["CMD", "true"]'))
-        times = {
-            key: self._try((*at, key), units.duration, raw[key])
-            for key in ("interval", "timeout", "start_period")
-            if key in raw
-        }
-        return Healthcheck(tuple(test) if test else None, retries=raw.get("retries"), **times)
-
-    def _depends_on(self) -> tuple[Dependency, ...]:
-        raw = self.raw.get("depends_on", ())
-        found: list[Dependency] = []
-        for i, name in enumerate(raw):
-            key: Path = ("spec", "depends_on", name if isinstance(raw, Mapping) else i)
-            namespace, slash, service = name.rpartition("/")
-            if not (_LABEL.fullmatch(service) and _LABEL.fullmatch(namespace or "x")) or (slash and not namespace):
-                self._complain(
-                    key, f"{name!r} is no service; write NAME, or NAMESPACE/NAME", "write NAME, or NAMESPACE/NAME"
-                )
-                continue
-            ref = Ref(namespace if slash else self.ref.namespace, service)
-            if ref in (d.ref for d in found):
-                self._complain(key, f"{ref} is named twice; remove one", "this service is named twice; remove one")
-            condition: Any = raw[name].get("condition", "started") if isinstance(raw, Mapping) else "started"
-            found.append(Dependency(ref, condition))
-            self.paths[f"depends_on.{ref}"] = key
-        return tuple(sorted(found))
-
-    def _update(self) -> Update:
-        raw = self.raw.get("update", {})
-        times: dict[str, Any] = {
-            key: self._try(("spec", "update", key), units.duration, raw[key])
-            for key in ("min_ready", "timeout")
-            if key in raw
-        }
-        rest = {key: raw[key] for key in ("order", "parallelism", "on_failure") if key in raw}
-        if rest.get("order") == "start-first" and any(_fixed(p) for p in self.raw.get("ports", ())):
-            message = (
-                "start-first can't be had with a fixed host port: two copies can't share it; write order: stop-first"
+def _depends_on(maker: Maker) -> tuple[Dependency, ...]:
+    raw = maker.raw.get("depends_on", ())
+    found: list[Dependency] = []
+    for i, name in enumerate(raw):
+        key: Path = ("spec", "depends_on", name if isinstance(raw, Mapping) else i)
+        namespace, slash, service = name.rpartition("/")
+        if not (_LABEL.fullmatch(service) and _LABEL.fullmatch(namespace or "x")) or (slash and not namespace):
+            maker.complain(
+                key, f"{name!r} is no service; write NAME, or NAMESPACE/NAME", "write NAME, or NAMESPACE/NAME"
             )
-            self.complaints.append((("spec", "update", "order"), message))
-        return Update(**times, **rest)
-
-    def _opt(self, key: str, convert: Callable[[Any], T]) -> T | None:
-        return self._try(("spec", key), convert, self.raw[key]) if key in self.raw else None
-
-    def _try(self, path: Path, convert: Callable[[Any], T], value: Any) -> T | None:
-        try:
-            return convert(value)
-        except ValueError as error:
-            self._complain(path, str(error.args[0]), str(error.args[-1]))
-            return None
-
-    def _complain(self, path: Path, message: str, hidden: str) -> None:
-        """`hidden` repeats no value: it is said where a variable stands in the field (for ports, or in `replicas`)."""
-        fields = [path, ("spec", "replicas")] if path[1] == "ports" else [path]
-        variable = any(uses_variables(_at(self.document.value, field)) for field in fields)
-        self.complaints.append((path, hidden if variable else message))
+            continue
+        ref = Ref(namespace if slash else maker.ref.namespace, service)
+        if ref in (d.ref for d in found):
+            maker.complain(key, f"{ref} is named twice; remove one", "this service is named twice; remove one")
+        condition: Any = raw[name].get("condition", "started") if isinstance(raw, Mapping) else "started"
+        found.append(Dependency(ref, condition))
+        maker.paths[f"depends_on.{ref}"] = key
+    return tuple(sorted(found))
 
 
-def _at(value: Any, path: Path) -> Any:
-    for step in path:
-        value = value.get(step) if isinstance(value, Mapping) else value[step]
-    return value
+def _update(maker: Maker) -> Update:
+    raw = maker.raw.get("update", {})
+    times: dict[str, Any] = {
+        key: maker.attempt(("spec", "update", key), units.duration, raw[key])
+        for key in ("min_ready", "timeout", "monitor")
+        if key in raw
+    }
+    rest = {key: raw[key] for key in ("order", "parallelism", "on_failure") if key in raw}
+    if rest.get("order") == "start-first" and maker.raw.get("network_mode") == "host":
+        message = "start-first can't be had with the host's network: two copies can't share ports; write stop-first"
+        maker.complaints.append((("spec", "update", "order"), message))
+    if rest.get("order") == "start-first" and any(_fixed(p) for p in maker.raw.get("ports", ())):
+        message = "start-first can't be had with a fixed host port: two copies can't share it; write order: stop-first"
+        maker.complaints.append((("spec", "update", "order"), message))
+    return Update(**times, **rest)
 
 
 def _zero_or(raw: Mapping[str, Any], default: int) -> int:
@@ -275,29 +216,27 @@ def _words(value: Any) -> tuple[str, ...]:
         raise ValueError(f"can't be split into words ({error}); write a list") from None
 
 
-def as_text(value: Any) -> str:
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def _shown(root: Mapping[str, Any], maker: _Maker) -> dict[str, str]:
+def _shown(root: Mapping[str, Any], maker: Maker) -> dict[str, str]:
     spec, meta = root["spec"], root["meta"]
-    shown = {key: _line(value) for key, value in spec.items() if key not in ("env", "volumes")}
-    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels") if key in meta}
+    shown = {key: _line(value) for key, value in spec.items() if key not in ("env", "volumes", "secrets")}
+    shown |= {f"meta.{key}": _line(meta[key]) for key in ("description", "labels", "hosts", "protect") if key in meta}
     for field, path in maker.paths.items():
         value: Any = root
         for step in path:
             value = value[step]
-        if field.startswith("env."):
+        if field in maker.told:
+            shown[field] = maker.told[field]
+        elif field.startswith("env."):
             shown[field] = _line(value) if path[-1] == field[4:] else str(value).partition("=")[2]
         elif field.startswith("volumes."):
             digest = maker.digests.get(field)
             shown[field] = f"{_line(value)} (content {digest[:8]})" if digest else _line(value)
-        elif field.startswith("depends_on.") and uses_variables(value):
+        elif field.startswith("secrets.") or (field.startswith("depends_on.") and uses_variables(value)):
             shown[field] = _line(value)
     return shown
 
 
-def _places(document: Document, maker: _Maker) -> dict[str, Place]:
+def _places(document: Document, maker: Maker) -> dict[str, Place]:
     value = document.value
     found = {key: document.at(("spec", key)) for key in value["spec"]}
     found |= {f"meta.{key}": document.at(("meta", key)) for key in value["meta"]}

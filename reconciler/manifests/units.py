@@ -1,4 +1,4 @@
-"""What people write for sizes, durations, ports, mounts and images, in canonical form. Pure.
+"""What people write for sizes, durations, ports, images, hosts and devices, in canonical form. Pure.
 
 Each function raises ValueError with what to write instead, and where that repeats the value, a second time without it,
 for values that must not be printed; the caller knows the place. Short forms are Compose's.
@@ -7,13 +7,12 @@ for values that must not be printed; the caller knows the place. Short forms are
 from __future__ import annotations
 
 import ipaddress
-import posixpath
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..model import Port
+from ..model import Device, Port, Ulimit
 
 MIB = 1024 * 1024
 _LARGEST = 2**63 - 1  # of what the Docker API takes
@@ -24,6 +23,7 @@ _NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h
 _PORT = re.compile(
     r"(?:(?P<ip>\[[0-9a-fA-F:]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<external>[0-9]*):)?(?P<internal>[0-9]+)(?:/(?P<protocol>\w+))?"
 )
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _IMAGE = re.compile(
     r"(?:(?:[a-zA-Z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?)/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
     r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
@@ -42,16 +42,60 @@ def memory(value: int | str) -> int:
             )
         found = value * MIB
     else:
-        match = _SIZE.fullmatch(value.strip())
-        unit = match["unit"].lower().removesuffix("b").removesuffix("i") if match else ""
-        if not match or unit not in _UNITS:
+        sized = _with_unit(value)
+        if sized is None:
             raise ValueError("must be a size like 64 (MiB), 64m or 1g")
-        found = int(Decimal(match["number"]) * _UNITS[unit])
+        found = sized
     if found > _LARGEST:
         raise ValueError("is more than any host has; write something like 64 (MiB), 64m or 1g")
     if found < 6 * MIB:
         raise ValueError("the engine needs at least 6 MiB; write memory: 6 or more")
     return found
+
+
+def size(value: int | str) -> int:
+    """Bytes. A bare number counts bytes, as in Compose; units are binary."""
+    bare = isinstance(value, int) or bool(re.fullmatch("[0-9]{1,18}", value))
+    found = int(value) if bare else _with_unit(str(value))
+    if found is None:
+        raise ValueError("must be a size like 64m or 1g (a bare number counts bytes)")
+    if bare and 0 < found < 4096:
+        raise ValueError(
+            f"{value} counts bytes, as in Compose; write {found}m", "counts bytes; write something like 64m"
+        )
+    if not 0 < found <= _LARGEST:
+        raise ValueError("must be a size like 64m or 1g")
+    return found
+
+
+def reservation(value: int | str) -> int:
+    """Bytes of memory; the engine refuses less than 6 MB."""
+    found = size(value)
+    if found < 6 * MIB:
+        raise ValueError("the engine needs at least 6 MiB; write mem_reservation: 6m or more")
+    return found
+
+
+def _with_unit(text: str) -> int | None:
+    match = _SIZE.fullmatch(text.strip())
+    unit = match["unit"].lower().removesuffix("b").removesuffix("i") if match else ""
+    return int(Decimal(match["number"]) * _UNITS[unit]) if match and unit in _UNITS else None
+
+
+def pids(value: int) -> int | None:
+    """-1 is no limit, which is what an unset field means."""
+    if value < -1 or value == 0:
+        raise ValueError("must be 1 or more, or -1 for no limit")
+    return None if value == -1 else value
+
+
+def ulimit(name: str, value: int | Mapping[str, int]) -> Ulimit:
+    soft, hard = (value["soft"], value["hard"]) if isinstance(value, Mapping) else (value, value)
+    if soft < -1 or hard < -1:
+        raise ValueError("must be 0 or more, or -1 for no limit")
+    if hard != -1 and (soft == -1 or soft > hard):
+        raise ValueError(f"soft {soft} is more than hard {hard}; lower it", "soft is more than hard; lower it")
+    return Ulimit(name, soft, hard)
 
 
 def cpus(value: float | str) -> int:
@@ -115,35 +159,6 @@ def port(value: int | str | Mapping[str, Any]) -> Port:
     return found
 
 
-def mount(value: str | Mapping[str, Any]) -> tuple[str, str, str, bool]:
-    """(kind, source as written, target, read only)."""
-    if isinstance(value, Mapping):
-        kind, source, target = value["type"], value["source"], value["target"]
-        read_only = value.get("read_only", False)
-    else:
-        parts = value.split(":")
-        if len(parts) not in (2, 3) or not all(parts):
-            raise ValueError("must look like data:/data or ./file:/path:ro, a source and a target")
-        source, target, mode = parts[0], parts[1], parts[2] if len(parts) == 3 else "rw"
-        if mode not in ("ro", "rw"):
-            raise ValueError(f"the mode {mode} is not supported; write ro or rw", "its mode must be ro or rw")
-        kind, read_only = ("bind" if source[0] in "./~" else "volume"), mode == "ro"
-    if not target.startswith("/"):
-        raise ValueError(
-            f"the target {target} must be an absolute path in the container",
-            "its target must be an absolute path in the container",
-        )
-    target = posixpath.normpath("/" + target.lstrip("/"))
-    if target == "/":
-        raise ValueError("nothing can be mounted over the container's /; write a folder of it, like /data")
-    if kind == "volume" and not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", source):
-        raise ValueError(
-            f"{source!r} is no volume's name; write something like data, or ./data for a path",
-            "its source is no volume's name; write something like data, or ./data for a path",
-        )
-    return kind, source, target, read_only
-
-
 def image(value: str) -> str:
     """The full reference: `redis:7.0` → `docker.io/library/redis:7.0`; without a tag or digest it is `latest`."""
     if not _IMAGE.fullmatch(value):
@@ -158,3 +173,66 @@ def image(value: str) -> str:
         value = f"docker.io/{value}"
     last = value.rpartition("/")[2]
     return value if ":" in last or "@" in last else f"{value}:latest"
+
+
+def address(value: str) -> str:
+    """An IP address as it is usually written."""
+    try:
+        return str(ipaddress.ip_address(value))
+    except ValueError:
+        raise ValueError(
+            f"{value} is no IP address; write something like 10.0.0.2",
+            "is no IP address; write something like 10.0.0.2",
+        ) from None
+
+
+def host_entry(value: str) -> tuple[str, str]:
+    """(name, address) of `name:address`, `name=address` or `name:host-gateway`, as Compose reads them."""
+    cut = "=" if "=" in value else ":"
+    name, found, target = value.partition(cut)
+    if not found or not target:
+        raise ValueError("must look like db.example:10.0.0.2, a name and an address")
+    return host(name, target)
+
+
+def host(name: str, target: str) -> tuple[str, str]:
+    if not _HOST.fullmatch(name):
+        raise ValueError(
+            f"{name!r} is no name of a host; write something like db.example",
+            "holds no name of a host; write something like db.example",
+        )
+    target = target.removeprefix("[").removesuffix("]")
+    return name, target if target == "host-gateway" else address(target)
+
+
+def device(value: str) -> Device:
+    """`/dev/ttyUSB0`, `/dev/ttyUSB0:/dev/tty`, `/dev/ttyUSB0:/dev/tty:rw`; the second part may be the permissions."""
+    parts = value.split(":")
+    if parts[0] and not parts[0].startswith("/") and "=" in value:
+        raise ValueError("devices by a vendor's name (CDI) are not supported; write a path like /dev/ttyUSB0")
+    last = parts.pop() if len(parts) == 3 or (len(parts) == 2 and set(parts[1]) <= set("rwm")) else "rwm"
+    if len(parts) > 2 or not all(part.startswith("/") for part in parts) or not last or set(last) - set("rwm"):
+        raise ValueError("must look like /dev/ttyUSB0, or /dev/ttyUSB0:/dev/tty:rwm")
+    return Device(parts[0], parts[-1], last)
+
+
+def capability(value: str) -> str:
+    """`NET_ADMIN` of `cap_net_admin`."""
+    found = value.upper().removeprefix("CAP_")
+    if not re.fullmatch("[A-Z][A-Z_]*", found):
+        raise ValueError("must look like NET_ADMIN, or ALL")
+    return found
+
+
+def mode(value: int | str) -> int:
+    """Of chmod: a number as it is (0o1777), digits in quotes as octal ones ("1777")."""
+    found = value if isinstance(value, int) else int(value, 8) if re.fullmatch("0?[0-7]{3,4}", value) else -1
+    if not 0 <= found <= 0o7777:
+        raise ValueError('must be a mode like 0o755 or "755"')
+    return found
+
+
+def absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path in the container, like /srv/app")
+    return value

@@ -1,7 +1,7 @@
 """`${NAME}`, `${NAME:-default}` and `$${`: written values become resolved ones. Pure.
 
-A scalar that is nothing but one `${…}` takes the type that its field asks for; any other stays a string. Values come
-from lb.yaml and the command line, never from the environment.
+A scalar that is nothing but one `${…}` takes the type that its field's schema asks for, unless text may stand there
+too; any other stays text. Values come from lb.yaml and the command line, never from the environment.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .. import schema
 from .reading import Document, Path, scalar
 
 _PATTERN = re.compile(r"\$(?:(?P<literal>\$)(?=\{)|\{(?P<inside>[^}]*)\}|(?P<open>\{))")
 _NAME = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?$", re.DOTALL)
-# Fields whose schema asks for a number or a truth value.
-_TYPED = {"replicas", "memory", "cpus", "retries", "parallelism", "internal", "external", "read_only", "disable"}
+_TYPED = {"integer", "number", "boolean"}
 
 Complaint = tuple[Path, str]
 
 
 def resolve(document: Document, values: Mapping[str, str]) -> tuple[Any, list[Complaint]]:
     """The document's value with every variable replaced, and what could not be, by path."""
-    complaints: list[Complaint] = []
-    return _walk(document.value, (), values, complaints), complaints
+    walk = _Walk(document.value, values)
+    return walk.value(document.value, ()), walk.complaints
 
 
 def uses_variables(written: Any) -> bool:
@@ -35,39 +35,43 @@ def uses_variables(written: Any) -> bool:
     return isinstance(written, str) and any(match["inside"] for match in _PATTERN.finditer(written))
 
 
-def _walk(value: Any, path: Path, values: Mapping[str, str], complaints: list[Complaint]) -> Any:
-    if isinstance(value, dict):
-        return {key: _walk(item, (*path, key), values, complaints) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item, (*path, i), values, complaints) for i, item in enumerate(value)]
-    if not isinstance(value, str) or "$" not in value:
-        return value
+class _Walk:
+    def __init__(self, root: Any, values: Mapping[str, str]) -> None:
+        self.kind = root.get("kind") if isinstance(root, dict) else None
+        self.values = values
+        self.complaints: list[Complaint] = []
 
-    def replace(match: re.Match[str]) -> str:
+    def value(self, value: Any, path: Path) -> Any:
+        if isinstance(value, dict):
+            return {key: self.value(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item, (*path, i)) for i, item in enumerate(value)]
+        if not isinstance(value, str) or "$" not in value:
+            return value
+        resolved = _PATTERN.sub(lambda match: self.replace(match, path), value)
+        whole = _PATTERN.fullmatch(value)
+        return scalar(resolved) if whole and not whole["literal"] and self.typed(path) else resolved
+
+    def typed(self, path: Path) -> bool:
+        types = schema.takes("manifest", self.kind, path) if isinstance(self.kind, str) else frozenset()
+        return not types.isdisjoint(_TYPED) and "string" not in types
+
+    def replace(self, match: re.Match[str], path: Path) -> str:
         if match["literal"]:
             return "$"
         if match["open"]:
-            complaints.append((path, "${ without its }; write ${NAME}, or $${ for a literal ${"))
+            self.complaints.append((path, "${ without its }; write ${NAME}, or $${ for a literal ${"))
             return ""
-        name = _NAME.match(match["inside"])
-        if not name:
+        found = _NAME.match(match["inside"])
+        if not found:
             text = match["inside"]
-            complaints.append((path, f"${{{text}}} is not a variable; write ${{NAME}} or ${{NAME:-default}}"))
+            self.complaints.append((path, f"${{{text}}} is not a variable; write ${{NAME}} or ${{NAME:-default}}"))
             return ""
-        if name["name"] in values and (values[name["name"]] != "" or name["default"] is None):
-            return values[name["name"]]
-        if name["default"] is not None:
-            return name["default"][2:]
-        complaints.append(
-            (
-                path,
-                f"${{{name['name']}}} is not defined; add it to lb.yaml: variables, or pass --set {name['name']}=...",
-            )
-        )
+        name, default = found["name"], found["default"]
+        if name in self.values and (self.values[name] != "" or default is None):
+            return self.values[name]
+        if default is not None:
+            return default[2:]
+        advice = f"add it to lb.yaml: variables, or pass --set {name}=..."
+        self.complaints.append((path, f"${{{name}}} is not defined; {advice}"))
         return ""
-
-    resolved = _PATTERN.sub(replace, value)
-    whole = _PATTERN.fullmatch(value)
-    if whole and not whole["literal"] and path[:1] == ("spec",) and path[1] != "env" and path[-1] in _TYPED:
-        return scalar(resolved)
-    return resolved

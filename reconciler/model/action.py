@@ -8,6 +8,7 @@ from typing import Literal
 
 from .desired import Dependency, Namespace, Place, Problem, Ref, Service
 from .observed import Container, Volume
+from .parts import NamedVolume
 from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
@@ -47,6 +48,8 @@ class Action:
     `after` are the objects whose actions must have succeeded before this one may start, `needs` the services that
     must be in the state that their condition asks for. `resizes` says that live replicas are to be updated in
     place; `base` is the generation (see Revision.base) that a replica must have to be kept, "" when none may be.
+    `networks` has the id of each namespace's network that the replicas are joined to, "" before it exists; of an action
+    on a namespace, its own.
     """
 
     verb: Verb
@@ -62,15 +65,22 @@ class Action:
     recorded_namespace: RecordedNamespace | None = None
     replicas: tuple[Replica, ...] = ()
     candidates: tuple[Container, ...] = ()  # to be adopted
-    network: str = ""  # id of the namespace's network, "" before it exists
+    networks: Mapping[str, str] = field(default_factory=dict)
     claims: tuple[Volume, ...] = ()  # volumes to be adopted
-    volumes: tuple[str, ...] = ()  # engine names of the volumes to be there
+    volumes: tuple[NamedVolume, ...] = ()  # to be there
     fingerprint: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
     base: str = ""
     resizes: bool = False
     unattended: bool = False  # --no-wait: a replica that replaces none need not pass the gate
     image_id: str = ""  # "" when the image is not here yet
+    digest: str = ""  # the image's, where it is known before it is pulled
+    moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
+
+    @property
+    def network(self) -> str:
+        """The network of the object's own namespace."""
+        return self.networks.get(self.ref.namespace, "")
 
     @property
     def idle(self) -> bool:
@@ -82,7 +92,7 @@ class Action:
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner"]
+    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored"]
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list
@@ -98,6 +108,7 @@ class Plan:
     guards: tuple[Guard, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
+    host: str = ""  # this host's name, "" where it has none
 
     @property
     def changes(self) -> bool:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from .parts import EnvFile, Limits, Links, Logging, NamedVolume, Powers, Process, Secret
+
 Kind = Literal["namespace", "service"]
 Condition = Literal["started", "healthy", "completed"]
 Order = Literal["auto", "start-first", "stop-first"]
 OnFailure = Literal["rollback", "stop"]
 PullPolicy = Literal["missing", "always", "never"]
+DriftMode = Literal["heal", "report"]
 
 
 class Place(NamedTuple):
@@ -88,14 +91,18 @@ class Port:
 class Mount:
     """One mount, named by its target.
 
-    `source` is the volume's name within its namespace (kind "volume"), or the SHA-256 of the content
-    (kind "bind": files from inside the source are mounted from a snapshot of that content).
+    `source` is the volume's name within its namespace (kind "volume"), the SHA-256 of the content (kind "bind": files
+    from inside the source are mounted from a snapshot of that content), a path of the host as written, absolute or
+    relative to the source (kind "host"), or "" (kind "tmpfs"; `size` in bytes, `mode` as of chmod).
     """
 
     target: str
-    kind: Literal["volume", "bind"]
+    kind: Literal["volume", "bind", "host", "tmpfs"]
     source: str
     read_only: bool = False
+    nocopy: bool = False
+    size: int | None = None
+    mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,6 +120,7 @@ class Update:
     min_ready: int | None = None
     timeout: int | None = None
     on_failure: OnFailure = "rollback"
+    monitor: int | None = None  # how long a new replica is watched once it is ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,16 +146,28 @@ class Spec:
     stop_signal: str | None = None
     stop_grace_period: int = 10_000_000_000  # nanoseconds
     update: Update = Update()
+    platform: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    process: Process = field(default_factory=Process)
+    links: Links = field(default_factory=Links)
+    powers: Powers = field(default_factory=Powers)
+    logging: Logging = field(default_factory=Logging)
+    labels: tuple[tuple[str, str], ...] = ()  # on the containers, sorted by name
+    env_files: tuple[EnvFile, ...] = ()  # in order: a later one goes before an earlier one
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """A service as wanted.
 
-    `written` is the manifest's spec as its author wrote it (variables unresolved), JSON-able; `shown` and `places`
+    `written` is its spec as it was written, with what its template says (variables unresolved), JSON-able; `authored`
+    is what stands in the manifest, where that is not the same because of a template. `hosts` are those that its own
+    `meta` names, () for all or those of its namespace. `shown` and `places`
     are keyed by canonical field path ("image", "env.LOG_LEVEL", "ports", "volumes./data", "meta.description"):
     how the value was written, for people, and where. `files` maps the digest of each bind's content to the path
-    it was read from, relative to the source.
+    it was read from, relative to the source; `secrets` that of each secret to its absolute path on the host.
+    `volumes` are those that its namespace declares, by their names in the namespace.
     """
 
     ref: Ref
@@ -159,17 +179,39 @@ class Service:
     shown: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    volumes: Mapping[str, NamedVolume] = field(default_factory=dict)
+    protect: bool = False  # its removal is refused
+    authored: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace as wanted: one network, and the services in it."""
+    """A namespace as wanted: one network, and the services in it.
+
+    `volumes` are those that it declares, by their names in it; `share_with` the namespaces whose services may join its
+    network; `written` its spec as its author wrote it.
+    """
 
     ref: Ref
     description: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     place: Place = NOWHERE
     places: Mapping[str, Place] = field(default_factory=dict)
+    volumes: Mapping[str, NamedVolume] = field(default_factory=dict)
+    share_with: tuple[str, ...] = ()
+    protect: bool = False
+    written: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """What lb.yaml says of drift: whether it is repaired or only told, and the fields whose drift does not count."""
+
+    mode: DriftMode = "heal"
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +235,7 @@ class Desired:
     `selected` are the objects that a path or `-f` asks to act on; None is all of them.
     `additive` (with `-f`): nothing is removed because it is not mentioned.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
+    `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     """
 
     source: str
@@ -206,3 +249,6 @@ class Desired:
     selected: frozenset[Ref] | None = None
     additive: bool = False
     digest: str = ""
+    host: str = ""
+    elsewhere: frozenset[Ref] = frozenset()
+    drift: DriftPolicy = DriftPolicy()

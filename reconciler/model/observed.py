@@ -39,6 +39,7 @@ class Container:
     stop_grace: int = 10_000_000_000
     networks: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
+    mounts: tuple[str, ...] = ()  # sources of binds
     projection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,11 +65,19 @@ class Volume:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    driver: str = "local"
+    options: tuple[tuple[str, str], ...] = ()  # sorted by name
+
+    @property
+    def nonce(self) -> str:
+        """Of the step that made it, "" when it was not made by lb."""
+        return self.labels.get("lb.intent", "")
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which engine this is. `local` is False when the lock on this host does not reach it."""
+    """Which engine this is. `local` is False when the lock on this host does not reach it; `lacks` are the limits
+    (memory, swap, cpus, pids) that its kernel can't enforce."""
 
     id: str
     root: str  # DockerRootDir
@@ -76,11 +85,13 @@ class EngineInfo:
     api_version: str
     version: str = ""
     local: bool = True
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the engine. `images` maps every full reference that the engine has to its image id."""
+    """One look at the engine. `images` maps every full reference that the engine has to its image id; `digests` those
+    that the registry was asked for to the digest that it named."""
 
     engine: EngineInfo
     at: str
@@ -88,3 +99,4 @@ class Observed:
     networks: tuple[Network, ...] = ()
     volumes: tuple[Volume, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)

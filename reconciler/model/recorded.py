@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .desired import Dependency, Place, Ref
+from .observed import Volume
 
 RevisionStatus = Literal["pending", "current", "superseded", "failed"]
+ActivityType = Literal["normal", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,16 @@ class Revision:
     written: Mapping[str, Any] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    authored: Mapping[str, Any] = field(default_factory=dict)  # what its manifest said, where a template says more
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
+    digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+
+    def may_run(self, image_id: str, digest: str) -> bool:
+        """Whether this is its image, as far as is known; "" is what is not."""
+        if not self.image_id or not (image_id or digest):
+            return True
+        return image_id == self.image_id if image_id else digest == self.digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,10 @@ class RecordedNamespace:
     updated: str
     network: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
+    protect: bool = False
+    share_with: tuple[str, ...] = ()
+    written: Mapping[str, Any] = field(default_factory=dict)  # its spec
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,15 @@ class RecordedService:
     failed: Revision | None = None
     pending: Revision | None = None
     containers: tuple[RecordedContainer, ...] = ()
+    protect: bool = False
     note: str = ""  # why it is held back, until that is mended
+    hosts: tuple[str, ...] = ()
+    restart: str = ""  # when it was asked for, until it is through
+
+    @property
+    def shown(self) -> Revision | None:
+        """The last good one; before there is any, the one that is under way or failed."""
+        return self.current or self.pending or self.failed
 
     @property
     def remnant(self) -> bool:
@@ -103,7 +125,15 @@ class RecordedVolume:
 
     name: str  # the engine's name: lb.<namespace>.<volume>
     namespace: str
-    created: str  # the engine's CreatedAt, which tells it from a later one of the same name
+    created: (
+        str  # the engine's CreatedAt when it was made; engines before 23 move it on with every write into the volume
+    )
+    definition: str = ""  # a salted hash of the options that it was made with; "" for an ordinary one
+    nonce: str = ""  # stamped on it when it was made; "" for one that bore none when it was adopted
+
+    def is_(self, seen: Volume) -> bool:
+        """Whether the engine's volume is this one, and not a later one of the same name."""
+        return seen.nonce == self.nonce if self.nonce or seen.nonce else seen.created == self.created
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +161,7 @@ class Recorded:
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
+    restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)
     removed_lately: Mapping[str, int] = field(
         default_factory=dict
     )  # source -> services removed in the last ten minutes
@@ -148,9 +179,10 @@ class Activity:
     created: str
     namespace: str
     service: str
-    type: Literal["normal", "warning"]
+    type: ActivityType
     reason: str
     message: str
     revision: str = ""
     commit: str = ""
     count: int = 1
+    updated: str = ""

@@ -6,11 +6,11 @@ drift; observed without recorded is a candidate for adoption, or foreign and nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import Action, Container, Desired, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, held, namespaces, removals, services
+from . import guards, held, namespaces, removals, services, volumes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,9 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         found += [decided.guard] if decided.guard else []
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(decided.action, unattended=answers.no_wait))
+    found += _redefined(owned, recorded, observed, actions)
     actions += _tended(owned, recorded, observed, answers)
-    gone = removals.decide(owned, recorded, observed)
+    gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
     found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
@@ -66,6 +67,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         guards=tuple(found),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
+        host=desired.host,
     )
 
 
@@ -78,7 +80,7 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
     ]
     found = [
         held.unreadable(
-            known, services.replicas_of(known, observed), services.network_of(known.ref, recorded, observed)
+            known, services.replicas_of(known, observed), services.network_of(known.ref.namespace, recorded, observed)
         )
         for known in unread
         if known.ref not in answers.busy and _selected(desired, known.ref)
@@ -87,7 +89,7 @@ def _tended(desired: Desired, recorded: Recorded, observed: Observed, answers: A
 
 
 def _inside(removal: Action) -> tuple[Ref, ...]:
-    """The services that have to go before a namespace can."""
+    """The services that have to go, or to leave its network, before a namespace can."""
     return () if removal.ref.name else removal.after
 
 
@@ -95,7 +97,7 @@ def allowed(plan: Plan) -> Plan:
     """The plan without the actions that a guard holds back."""
     held = {ref for guard in plan.guards for ref in guard.refs}
     actions = tuple(a for a in plan.actions if a.ref not in held)
-    return Plan(plan.source, actions, plan.problems, plan.guards, plan.objects, plan.selected)
+    return replace(plan, actions=actions)
 
 
 def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem, ...]]:
@@ -116,19 +118,19 @@ def _owned(desired: Desired, recorded: Recorded) -> tuple[Desired, tuple[Problem
             del wanted[ref]
         elif ref.namespace not in spaces:
             del wanted[ref]
-    kept = Desired(
-        desired.source,
-        desired.root,
-        spaces,
-        wanted,
-        tuple(problems),
-        desired.mentioned,
-        desired.complete,
-        desired.budget,
-        desired.selected,
-        desired.additive,
-    )
-    return kept, tuple(problems)
+    for ref, service in list(wanted.items()):
+        found = namespaces.unshared(service, desired, recorded)
+        problems += found
+        if found:
+            del wanted[ref]
+    return replace(desired, namespaces=spaces, services=wanted, problems=tuple(problems)), tuple(problems)
+
+
+def _redefined(desired: Desired, recorded: Recorded, observed: Observed, actions: Sequence[Action]) -> list[Guard]:
+    """A namespace keeps what is recorded of it, but may be given its network."""
+    free = {a.ref for a in actions if not a.ref.name and a.verb != "record"}
+    found = [g for g in volumes.redefined(desired, recorded, observed) if any(_selected(desired, r) for r in g.refs)]
+    return [replace(guard, refs=tuple(ref for ref in guard.refs if ref not in free)) for guard in found]
 
 
 def _selected(desired: Desired, ref: Ref) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..model import Action, Desired, Guard, Problem, Recorded
+from ..model import Action, Desired, Guard, Problem, Recorded, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ def for_removals(
     if problems or not desired.complete:
         message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
+    found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
+    found += _protected(gone)
     services = [a for a in gone if a.ref.name and not (a.recorded and a.recorded.remnant)]
     begun = sum(1 for action in removals.begun if action.ref.name)
     lately = recorded.removed_lately.get(desired.source, 0) + begun
@@ -47,6 +49,36 @@ def for_removals(
             )
             found.append(Guard("mass-delete", message, refs, key))
     return found
+
+
+def _after_restore(restored: str, gone: Sequence[Action], confirm: str) -> list[Guard]:
+    """An older state may remember what has long gone elsewhere: a person looks before anything is removed by it."""
+    key = confirmation(gone)
+    if not restored or confirm == key:
+        return []
+    message = (
+        f"the state was restored from a backup at {restored[:19]}Z, so {len(gone)} removals wait: {_names(gone)}. "
+        f"If they are meant, confirm exactly this list with --confirm-deletes {key}"
+    )
+    return [Guard("restored", message, tuple(action.ref for action in gone), key)]
+
+
+def _protected(gone: Sequence[Action]) -> list[Guard]:
+    """What `meta.protect` keeps; the namespace around a protected service stays with it."""
+    kept = [a.ref for a in gone if (a.recorded and a.recorded.protect) or _protected_namespace(a)]
+    if not kept:
+        return []
+    around = [Ref(ref.namespace) for ref in kept if Ref(ref.namespace) in {a.ref for a in gone}]
+    names = ", ".join(map(str, kept))
+    message = (
+        f"{names} would be removed, which meta.protect refuses: put the manifest back, "
+        f"or first apply it with protect: false"
+    )
+    return [Guard("protected", message, tuple(dict.fromkeys([*kept, *around])))]
+
+
+def _protected_namespace(action: Action) -> bool:
+    return bool(action.recorded_namespace and action.recorded_namespace.protect)
 
 
 def confirmation(gone: Sequence[Action]) -> str:

@@ -20,7 +20,9 @@ def failed(base: Action, known: RecordedService, revision: Revision) -> Action:
 
 def unreadable(known: RecordedService, replicas: tuple[Replica, ...], network: str) -> Action | None:
     """None when there is nothing to be done."""
-    base = Action("held", known.ref, "drift", recorded=known, replicas=replicas, network=network)
+    base = Action(
+        "held", known.ref, "drift", recorded=known, replicas=replicas, networks={known.ref.namespace: network}
+    )
     action = _held(base, known, "its manifest can't be read")
     return None if action.idle else action
 
@@ -32,7 +34,7 @@ def _held(base: Action, known: RecordedService, why: str) -> Action:
     texts = [why]
     for replica in base.replicas:
         if replica.recorded.base == good:
-            texts += [fault.text for fault in drift.faults(replica, base.network)]
+            texts += [fault.text for fault in drift.faults(replica, {base.ref.namespace: base.network})]
     numbers = {r.recorded.number for r in base.replicas}
     wanted = known.current.replicas if known.current else 0
     texts += [f"replica {n} was removed" for n in range(1, wanted + 1) if n not in numbers]

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..model import Action, Cause, Guard, Namespace, Network, Observed, Recorded, RecordedNamespace, Ref
+from ..model import (
+    Action,
+    Cause,
+    Desired,
+    Guard,
+    Namespace,
+    Network,
+    Observed,
+    Problem,
+    Recorded,
+    RecordedNamespace,
+    Ref,
+    Service,
+)
 from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE, network_name
 
 
@@ -33,7 +46,8 @@ def _adoption(
         message = f"network {holder.name} exists and was not made by lb: remove it, or name the namespace otherwise"
         return None, Guard("conflict", message, (ref,))
     causes = (Cause(f"network {holder.name} carries our labels and is not recorded"),)
-    action = Action("adopt", ref, "adoption", causes, namespace=namespace, recorded_namespace=known, network=holder.id)
+    action = Action("adopt", ref, "adoption", causes, namespace=namespace, recorded_namespace=known,
+                    networks={ref.namespace: holder.id})  # fmt: skip
     if adopt:
         return action, None
     message = f"namespace {ref} was made by lb under a state that is gone: take it over with --adopt"
@@ -48,10 +62,41 @@ def _recorded_change(namespace: Namespace, known: RecordedNamespace) -> Action |
     if dict(namespace.labels) != dict(known.labels):
         at = namespace.places.get("meta.labels", namespace.place)
         causes.append(Cause("meta.labels", _labels(known.labels), _labels(namespace.labels), at))
+    if namespace.hosts != known.hosts:
+        at = namespace.places.get("meta.hosts", namespace.place)
+        causes.append(Cause("meta.hosts", ",".join(known.hosts), ",".join(namespace.hosts), at))
+    if namespace.protect != known.protect:
+        at = namespace.places.get("meta.protect", namespace.place)
+        causes.append(Cause("meta.protect", _word(known.protect), _word(namespace.protect), at))
+    if namespace.share_with != known.share_with:
+        at = namespace.places.get("share_with", namespace.place)
+        causes.append(Cause("share_with", ",".join(known.share_with), ",".join(namespace.share_with), at))
+    if namespace.written.get("volumes", {}) != known.written.get("volumes", {}):
+        causes.append(Cause("volumes", at=namespace.place))
     if not causes:
         return None
     return Action("record", Ref(namespace.ref.namespace), "author", tuple(causes), namespace=namespace,
-                  recorded_namespace=known, network=known.network)  # fmt: skip
+                  recorded_namespace=known, networks={namespace.ref.namespace: known.network})  # fmt: skip
+
+
+def unshared(service: Service, desired: Desired, recorded: Recorded) -> list[Problem]:
+    """Namespaces whose networks the service may not join, whichever source they belong to."""
+    found = []
+    own = service.ref.namespace
+    for name in service.spec.links.networks:
+        here, known = desired.namespaces.get(name), recorded.namespaces.get(name)
+        place = service.places.get("networks", service.place)
+        if here is None and known is None:
+            message = f"there is no namespace {name}; correct the name, or remove it"
+            found.append(Problem(place, "spec.networks", message, ref=service.ref))
+        elif own not in (here.share_with if here else known.share_with if known else ()):
+            message = f"namespace {name} does not share its network; write share_with: [{own}] under its spec:"
+            found.append(Problem(place, "spec.networks", message, ref=service.ref))
+    return found
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -6,6 +6,9 @@ understood is still mentioned. Services go before what they depend on, a namespa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from ..model import Action, Cause, Desired, Observed, Recorded, RecordedNamespace, RecordedService, Ref
 from .services import replicas_of
 
@@ -26,7 +29,7 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
             Action(
                 "remove",
                 service.ref,
-                causes=(Cause(_why(service)),),
+                causes=(_cause(desired, service),),
                 impact="removal",
                 after=dependents,
                 recorded=service,
@@ -39,15 +42,29 @@ def decide(desired: Desired, recorded: Recorded, observed: Observed) -> list[Act
         inside = [ref for ref in recorded.services if ref.namespace == name]
         if any(ref not in refs for ref in inside):
             continue  # still mentioned by a service, or another source lives in it
-        causes = (Cause(_why(namespace)),)
+        causes = (_cause(desired, namespace),)
         found.append(
             Action("remove", Ref(name), causes=causes, impact="removal", after=tuple(inside),
-                   recorded_namespace=namespace, network=namespace.network)
+                   recorded_namespace=namespace, networks={name: namespace.network})
         )  # fmt: skip
     return found
 
 
-def _why(known: RecordedService | RecordedNamespace) -> str:
-    if known.place.file:
-        return f"no longer in the source (was in {known.place.file})"
-    return "finished by the engine after it had been removed"
+def after_users(gone: Sequence[Action], others: Sequence[Action]) -> list[Action]:
+    """A namespace that goes comes after all that is done to replicas in its network: those of other namespaces may be
+    joined to it too, and the engine refuses to remove a network that has any."""
+    found = []
+    for action in gone:
+        if not action.ref.name:
+            users = [a.ref for a in (*gone, *others) if any(action.network in r.seen.networks for r in a.replicas)]
+            action = replace(action, after=tuple(dict.fromkeys((*action.after, *users))))
+        found.append(action)
+    return found
+
+
+def _cause(desired: Desired, known: RecordedService | RecordedNamespace) -> Cause:
+    if not known.place.file:
+        return Cause("finished by the engine after it had been removed")
+    if known.ref in desired.elsewhere:
+        return Cause(f"no longer for host {desired.host} (was in {known.place.file})")
+    return Cause(f"no longer in the source (was in {known.place.file})")

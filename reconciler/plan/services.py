@@ -24,7 +24,7 @@ from ..model import (
     Revision,
     Service,
 )
-from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, volume_name
+from ..runtime import LABEL_FINGERPRINT, LABEL_SOURCE, by_digest, named_volume, repository
 from . import held
 
 
@@ -52,6 +52,7 @@ class _Change:
     scale: tuple[Cause, ...] = ()
     in_place: tuple[Cause, ...] = ()
     replace: tuple[Cause, ...] = ()
+    moved: bool = False  # the image's digest is all there is to replace for
 
     @property
     def causes(self) -> tuple[Cause, ...]:
@@ -67,25 +68,27 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     service, ref = look.service, look.service.ref
     known = look.recorded.services.get(ref)
     replicas = replicas_of(known, look.observed) if known else ()
+    image_id, digest = _image(service, known, look.observed)
     base = Action(
         "create",
         ref,
         service=service,
         recorded=known,
         replicas=replicas,
-        network=network_of(ref, look.recorded, look.observed),
-        volumes=tuple(volume_name(ref.namespace, m.source) for m in service.spec.mounts if m.kind == "volume"),
+        networks=_networks(look),
+        volumes=tuple(named_volume(service, m.source) for m in service.spec.mounts if m.kind == "volume"),
         fingerprint=fingerprint.fingerprint(service),
-        image_id=look.observed.images.get(service.spec.image, ""),
+        image_id=image_id,
+        digest=digest,
     )
     begun = known is not None and (known.current is not None or bool(replicas))
     if look.strangers and not begun:
         return _adoption(base, look, adopt)
-    if known and known.failed and _would_fail_again(service, known.failed) and _same_image(base, known.failed):
+    if known and known.failed and _would_fail_again(service, known.failed) and _runs(base, known.failed):
         return Decision(held.failed(base, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
-        return Decision(replace(base, causes=causes, base=_resumed(known, service, base), impact="none"))
+        return Decision(_resumed(replace(base, causes=causes, impact="none"), known))
     return Decision(_change(base, look, known, refused))
 
 
@@ -94,8 +97,11 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     action = decided.action
     if action is None or action.verb in ("record", "held"):
         return decided
-    known = {v.name: v.created for v in look.recorded.volumes.values()}
-    claims = tuple(v for v in look.observed.volumes if v.name in action.volumes and known.get(v.name) != v.created)
+    known = look.recorded.volumes
+    ours = {volume.name for volume in action.volumes if not volume.external}
+    claims = tuple(
+        v for v in look.observed.volumes if v.name in ours and not (v.name in known and known[v.name].is_(v))
+    )
     if not claims:
         return decided
     action = replace(action, claims=claims)
@@ -134,16 +140,38 @@ def link(actions: Sequence[Action], busy: Collection[Ref]) -> list[Action]:
     active = {a.ref for a in actions} | set(busy)
     linked: list[Action] = []
     for action in actions:
-        namespace = Ref(action.ref.namespace)
-        after = (namespace,) if action.ref.name and namespace in active else ()
+        namespaces = {Ref(action.ref.namespace), *(Ref(name) for name in action.networks)} if action.ref.name else set()
+        after = tuple(sorted(namespaces & active))
         makes = action.service if action.verb in ("create", "replace", "scale") else None
         linked.append(replace(action, after=after, needs=makes.spec.depends_on if makes else ()))
     return linked
 
 
-def network_of(ref: Ref, recorded: Recorded, observed: Observed) -> str:
+def _image(service: Service, known: RecordedService | None, observed: Observed) -> tuple[str, str]:
+    """The id and the digest of what the reference stands for, "" where they are not known. Where it is always asked
+    for, the registry's word counts, not what the tag here says; what runs, runs on while there is none."""
+    image = service.spec.image
+    if service.spec.pull_policy == "always":
+        asked = observed.digests.get(image, "")
+        if asked or (known and known.current):
+            return observed.images.get(by_digest(image, asked), "") if asked else "", asked
+    exact = image.partition("@")[2]  # of `redis:7@sha256:…`, what the engine goes by
+    found = observed.images.get(by_digest(image, exact) if exact else image, "")
+    prefix = f"{repository(image)}@"
+    names = (name for name, here in observed.images.items() if found and here == found and name.startswith(prefix))
+    return found, exact or next(names, "").removeprefix(prefix)
+
+
+def _networks(look: Look) -> dict[str, str]:
+    """Of every namespace whose network the service is in; none where it has a network mode of its own."""
+    links, own = look.service.spec.links, look.service.ref.namespace
+    names = () if links.network_mode else (own, *links.networks)
+    return {name: network_of(name, look.recorded, look.observed) for name in names}
+
+
+def network_of(name: str, recorded: Recorded, observed: Observed) -> str:
     """The id of the namespace's network, "" while it is not there."""
-    namespace = recorded.namespaces.get(ref.namespace)
+    namespace = recorded.namespaces.get(name)
     live = {network.id for network in observed.networks}
     return namespace.network if namespace and namespace.network in live else ""
 
@@ -178,32 +206,39 @@ def _would_fail_again(service: Service, failed: Revision) -> bool:
     return all(path.startswith("meta.") for path in changed)
 
 
-def _same_image(base: Action, revision: Revision) -> bool:
-    return not (base.image_id and revision.image_id) or base.image_id == revision.image_id
+def _runs(base: Action, revision: Revision) -> bool:
+    return revision.may_run(base.image_id, base.digest)
 
 
-def _resumed(known: RecordedService | None, service: Service, base: Action) -> str:
-    """The generation of an interrupted rollout of this very spec, whose containers are to be kept."""
-    pending = known.pending if known else None
+def _resumed(base: Action, known: RecordedService | None) -> Action:
+    """With the generation of an interrupted rollout of this very spec, whose containers are to be kept; and its
+    image."""
+    pending, service = known.pending if known else None, base.service
     own = pending is not None and pending.base == pending.id  # one that was to change others' containers made none
-    if pending and own and _same(service, pending) and _same_image(base, pending):
-        return pending.base
-    return ""
+    if pending and service and own and _same(service, pending) and _runs(base, pending):
+        base = replace(base, base=pending.base)
+        return base if base.image_id or not pending.digest else replace(base, digest=pending.digest)
+    return base
 
 
 def _change(base: Action, look: Look, known: RecordedService, refused: str) -> Action | None:
     service, current = look.service, known.current
     if current is None:
         raise ValueError("a change of what is not there")
-    change = _author(service, current, base.image_id, refused)
+    change = _author(base, current, refused)
     left = _left_behind(service, known, refused)
+    if known.restart:
+        if not change.replace:
+            base = _of_same_image(base, look, current)
+        change = replace(change, replace=(*change.replace, Cause("restart was asked for")), moved=False)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
         impact: Impact = "downtime" if rollout.order(service) == "stop-first" and base.replicas else "rolling"
-        return replace(base, verb="replace", causes=change.causes, impact=impact, base=_resumed(known, service, base))
-    base = replace(base, base=current.base, fingerprint=current.fingerprint)
-    if current.image_id in look.observed.images.values():  # its replicas stay alike, wherever the tag points now
-        base = replace(base, image_id=current.image_id)
+        base = replace(base, verb="replace", causes=change.causes, impact=impact, moved=change.moved)
+        if _drift(replace(base, base=current.base), service, known):
+            base = replace(base, moved=False)
+        return _resumed(base, known)
+    base = _of_same_image(replace(base, base=current.base, fingerprint=current.fingerprint), look, current)
     drifted = _drift(base, service, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + drifted, impact="in-place", resizes=True)
@@ -216,6 +251,13 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
         return replace(base, verb="heal", origin="drift", causes=drifted + change.record)
     causes = change.record + _given_up(known)
     return replace(base, verb="record", causes=causes) if causes else None
+
+
+def _of_same_image(base: Action, look: Look, current: Revision) -> Action:
+    """Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest."""
+    if current.image_id in look.observed.images.values():
+        return replace(base, image_id=current.image_id, digest=current.digest)
+    return replace(base, image_id="", digest=current.digest) if current.digest else base
 
 
 def _given_up(known: RecordedService) -> tuple[Cause, ...]:
@@ -237,7 +279,10 @@ def _left_behind(service: Service, known: RecordedService, refused: str) -> _Cha
     return _Change(in_place=tuple(found["in-place"]), replace=tuple(found["replace"]))
 
 
-def _author(service: Service, current: Revision, image_id: str, refused: str) -> _Change:
+def _author(base: Action, current: Revision, refused: str) -> _Change:
+    service = base.service
+    if service is None:
+        raise ValueError("a change without a service")
     found: dict[str, list[Cause]] = {"record": [], "scale": [], "in-place": [], "replace": []}
     for path in fingerprint.changed_fields(service, current.digests, current.id):
         kind = fingerprint.field_class(path)
@@ -245,14 +290,16 @@ def _author(service: Service, current: Revision, image_id: str, refused: str) ->
         if kind == "in-place":
             kind, cause = _in_place(service, current, path, refused)
         found[kind].append(cause)
-    moved = current.image_id and image_id and image_id != current.image_id
-    if service.spec.pull_policy == "always" and moved and not any(c.field == "image" for c in found["replace"]):
+    moved = not found["replace"] and service.spec.pull_policy == "always" and not _runs(base, current)
+    if moved:
         shown = service.shown.get("image", current.image)
         at = service.places.get("image", service.place)
-        found["replace"].append(
-            Cause("image digest of", "", f"{shown} is {image_id[:19]}, was {current.image_id[:19]}", at)
+        new, old = (
+            (base.digest, current.digest) if base.digest and current.digest else (base.image_id, current.image_id)
         )
-    return _Change(*(tuple(found[k]) for k in ("record", "scale", "in-place", "replace")))
+        found["replace"].append(Cause("image digest of", "", f"{shown} is {new[:19]}, was {old[:19]}", at))
+    record, scale, in_place, replaced = (tuple(found[k]) for k in ("record", "scale", "in-place", "replace"))
+    return _Change(record, scale, in_place, replaced, moved and not (scale or in_place))
 
 
 def _in_place(service: Service, revision: Revision, path: str, refused: str) -> tuple[fingerprint.Class, Cause]:
@@ -290,7 +337,7 @@ def _drift(base: Action, service: Service, known: RecordedService) -> tuple[Caus
             if by_number[number] > 1:
                 found.append(Cause(f"replica {number} exists twice"))
             else:
-                found += [Cause(fault.text) for fault in drift.faults(replica, base.network)]
+                found += [Cause(fault.text) for fault in drift.faults(replica, base.networks)]
         elif known.current and number > known.current.replicas:
             found.append(Cause(f"replica {number} is one too many"))
     had = known.current.replicas if known.current else 0

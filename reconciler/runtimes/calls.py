@@ -6,10 +6,20 @@ Errors: EngineUnreachable, NotFound, NameConflict, PortTaken, ImageUnavailable, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from ..model import Container, EngineInfo, Network, Volume
+from ..model import Container, EngineInfo, NamedVolume, Network, Volume
+from ..runtime import LogStream
+
+
+class PullStream(Protocol):
+    """A pull: it begins when it is iterated, says how far it is, and ends when all is there. Iterating raises
+    ImageUnavailable and EngineUnreachable."""
+
+    def __iter__(self) -> Iterator[str]: ...
+    def close(self) -> None:
+        """Ends the pull and the iteration, from any thread."""
 
 
 class Calls(Protocol):
@@ -24,14 +34,28 @@ class Calls(Protocol):
     def networks(self) -> list[Network]: ...
     def volumes(self) -> list[Volume]: ...
     def volume(self, name: str) -> Volume | None: ...
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        """Volume → names of all containers that mount it."""
+
     def images(self) -> dict[str, str]:
         """Full reference → image id, of every image; one without a name stands under its id."""
 
     def image(self, reference: str) -> str:
         """The id of the image that a reference names now, "" when there is none."""
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None: ...
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        """What registries call an image: full references by digest; none for one that never came from any."""
+
+    def platform(self, image: str) -> str:
+        """`linux/amd64` or `linux/arm/v7`, of the image with this id."""
+
+    def pull(self, image: str, platform: str) -> PullStream:
+        """`platform` "" takes the engine's own."""
+
+    def ask(self, image: str) -> str:
+        """The digest of what the registry has under this reference now. Raises ImageUnavailable."""
+
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         """Returns the id. Raises NameConflict when the name is taken."""
 
     def start(self, container: str) -> None: ...
@@ -47,7 +71,7 @@ class Calls(Protocol):
     def connect(self, network: str, container: str, aliases: tuple[str, ...]) -> None: ...
     def create_network(self, name: str, labels: Mapping[str, str], subnet: str) -> str: ...
     def remove_network(self, network: str) -> None: ...
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume: ...
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume: ...
     def remove_volume(self, name: str) -> None: ...
     def taken_subnets(self) -> list[str]:
         """Subnets that a new network must not overlap: the host's routes and name servers."""
@@ -57,5 +81,7 @@ class Calls(Protocol):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]: ...
+    ) -> LogStream:
+        """On a connection of its own. Raises NotFound."""
+
     def close(self) -> None: ...

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from threading import Event
+from threading import BoundedSemaphore, Event
 
 from ..errors import NotFound
-from ..model import Action, Container, Dependency, EngineInfo, Observed, Outcome, Ref
-from ..runtime import MARKER, Journal, Progress, Report
+from ..model import Action, Container, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Volume
+from ..policy import Closed, Warden
+from ..runtime import MARKER, Journal, LogStream, Progress, Report
 from . import gate, performer
 from .calls import Calls
-from .work import Shared
+from .pulls import Pulls, asked
+from .subnets import Pool
+from .work import SLOTS, Shared
 
 
 class Engine:
-    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339."""
+    """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. Without a
+    `warden`, this host allows nothing that needs its policy. `slots` is how many engine calls may be made at once."""
 
-    def __init__(self, calls: Calls, files: str, clock: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        files: str,
+        clock: Callable[[], str],
+        warden: Warden | None = None,
+        pool: Pool | None = None,
+        slots: int = SLOTS,
+    ) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = Shared(files)
+        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull), warden or Closed(), pool or Pool())
+        self._digests: dict[str, str] = {}
 
     def info(self) -> EngineInfo:
         return self._calls.info()
@@ -34,6 +47,7 @@ class Engine:
             networks=tuple(calls.networks()),
             volumes=tuple(calls.volumes()),
             images=calls.images(),
+            digests=dict(self._digests),
         )
 
     def _inspected(self, container: str) -> Container | None:
@@ -43,9 +57,10 @@ class Engine:
             return None
         return found if found.id == container else None  # somebody may have named another one so
 
-    def refresh(self, image: str, report: Callable[[str], None]) -> None:
-        """Asks the registry again, for `pull_policy: always`."""
-        self._calls.pull(image, report)
+    def refresh(self, image: str, cancel: Event) -> None:
+        """What the registry says is part of every later look; when it can't be asked, the last answer does not hold."""
+        self._digests.pop(image, None)
+        self._digests[image] = asked(lambda: self._calls.ask(image), cancel, f"the registry is asked for {image}")
 
     def marker(self) -> Mapping[str, str] | None:
         found = self._calls.volume(MARKER)
@@ -54,7 +69,16 @@ class Engine:
     def mark(self, labels: Mapping[str, str] | None) -> None:
         self._calls.remove_volume(MARKER)
         if labels:
-            self._calls.create_volume(MARKER, labels)
+            self._calls.create_volume(NamedVolume(MARKER), labels)
+
+    def volume(self, name: str) -> Volume | None:
+        return self._calls.volume(name)
+
+    def mounted(self) -> Mapping[str, tuple[str, ...]]:
+        return self._calls.mounted()
+
+    def remove_volume(self, name: str) -> None:
+        self._calls.remove_volume(name)
 
     def perform(self, action: Action, journal: Journal, report: Report, cancel: Event) -> Outcome:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)
@@ -68,7 +92,7 @@ class Engine:
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         return self._calls.logs(container, follow=follow, tail=tail, since=since, timestamps=timestamps)
 
     def close(self) -> None:

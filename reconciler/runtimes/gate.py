@@ -13,7 +13,7 @@ from threading import Event
 
 from ..clock import seconds
 from ..drift import completed
-from ..errors import EngineError, InterruptedByUser, NotFound, NotReady
+from ..errors import EngineError, EngineUnreachable, InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
 from ..model.desired import Condition
 from .calls import Calls
@@ -145,6 +145,11 @@ def _hopeless(seen: Container) -> str:
 
 
 def _last_lines(calls: Calls, container: str) -> tuple[str, ...]:
-    chunks = calls.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
-    text = b"".join(data for _, data in chunks).decode("utf-8", "replace")
+    try:
+        chunks = calls.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
+        text = b"".join(data for _, data in chunks).decode("utf-8", "replace")
+    except EngineUnreachable:
+        raise
+    except EngineError as error:  # some logging drivers keep nothing to read
+        return (f"(no log lines: {error.message})",)
     return tuple(text.splitlines()[-LOG_LINES:])

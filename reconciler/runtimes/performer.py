@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Lock
-from typing import Literal
+from typing import Any, Literal
 
 from .. import rollout
 from ..errors import (
+    Denied,
     EngineError,
     InterruptedByUser,
     LbError,
@@ -40,7 +41,6 @@ from ..runtime import (
     Report,
     aliases,
     container_name,
-    network_name,
 )
 from . import body, gate, surroundings
 from .calls import Calls
@@ -78,6 +78,7 @@ class _Run:
         self.work, self.calls, self.action, self.journal = work, work.calls, work.action, work.journal
         self.made: dict[int, str] = {}  # replica number → id of the container this run created
         self.image = ""  # id of the image that they are made from
+        self.volumes = self.action.volumes  # that they mount; once they are there, as the engine has them
         self.unstarted = 0  # replicas of a new service that have not been started yet
         self.lock = Lock()
 
@@ -95,19 +96,22 @@ class _Run:
         elif action.verb != "adopt":
             if action.verb != "held":
                 self._prepare()
-            self._roll()
+            current = action.recorded.current if action.recorded else None
+            if not (action.moved and current and current.image_id == self.image):
+                self._roll()
         return ""
 
     # --- what must be there before anything old is touched
 
     def _prepare(self) -> None:
         service = self._service
-        self.image = surroundings.image(self.work, service)
-        self.journal.image(self.image)
-        for name in self.action.volumes:
-            surroundings.volume(self.work, name)
-        if not self.action.network and service.ref.namespace not in self.work.shared.networks:
-            raise NotFound(f"the network of namespace {service.ref.namespace} is not there")
+        self._admitted(body.create(service, {}, self.work.shared.files))
+        self.image, digest = surroundings.image(self.work, service)
+        self.journal.image(self.image, digest)
+        self.volumes = tuple(surroundings.volume(self.work, volume) for volume in self.action.volumes)
+        for namespace, network in self.action.networks.items():
+            if not network and namespace not in self.work.shared.networks:
+                raise NotFound(f"the network of namespace {namespace} is not there")
 
     # --- the replicas
 
@@ -236,7 +240,8 @@ class _Run:
                 self._mutate(step, container, lambda: self.calls.rename(container, step.value))
             case "connect":
                 names = aliases(self.action.ref)
-                self._mutate(step, container, lambda: self.calls.connect(self._network_id, container, names))
+                network = self.action.networks.get(step.value) or self.work.shared.networks[step.value]
+                self._mutate(step, container, lambda: self.calls.connect(network, container, names))
             case _:
                 raise ValueError(f"no such step: {step}")
 
@@ -256,12 +261,12 @@ class _Run:
             LABEL_SOURCE: self.journal.source,
             LABEL_INTENT: intent.nonce,
         }
-        wanted = body.create(service, labels, network_name(service.ref.namespace), self.work.shared.files)
+        wanted = dict(self._admitted(body.create(service, labels, self.work.shared.files)))
         if self.calls.image(service.spec.image) != self.image:  # the tag has moved: replicas of a revision stay alike
             wanted["Image"] = self.image
         with self.work.shared.slots:
             try:
-                container = self.calls.create(name, wanted)
+                container = self.calls.create(name, wanted, service.spec.platform or "")
             except NameConflict:
                 holder = self.calls.inspect(name)
                 if holder.labels.get(LABEL_INTENT) != intent.nonce:
@@ -271,6 +276,14 @@ class _Run:
         self.made[number] = container
         effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
         self.journal.end(intent, effect)
+
+    def _admitted(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
+        """The body as the host's policy lets it pass. Raises Denied."""
+        shared, service = self.work.shared, self._service
+        found, denials = shared.warden.admit(body.request(service, wanted, shared.files, self.volumes))
+        if denials:
+            raise Denied("; ".join(denial.text(service, shared.warden.file) for denial in denials))
+        return found
 
     def _count_started(self) -> None:
         with self.lock:
@@ -331,10 +344,6 @@ class _Run:
         if self.action.service is None:
             raise ValueError(f"{self.action.verb} {self.action.ref} carries no service")
         return self.action.service
-
-    @property
-    def _network_id(self) -> str:
-        return self.action.network or self.work.shared.networks[self.action.ref.namespace]
 
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from ..model import Container, Network, Port, Volume
@@ -41,7 +41,14 @@ def container(raw: Mapping[str, Any]) -> Container:
         stop_grace=(10 if grace is None else grace) * _SECOND,
         networks=tuple(sorted(n["NetworkID"] for n in networks.values() if n.get("NetworkID"))),
         ports=_ports(host, raw["NetworkSettings"].get("Ports") or {}),
-        projection={"memory": host.get("Memory", 0), "cpus": host.get("NanoCpus", 0), "restart": restart},
+        mounts=tuple(m["Source"] for m in raw.get("Mounts") or () if m.get("Type") == "bind"),
+        projection={
+            "memory": host.get("Memory", 0),
+            "mem_reservation": host.get("MemoryReservation") or 0,
+            "cpus": host.get("NanoCpus", 0),
+            "pids_limit": max(0, host.get("PidsLimit") or 0),
+            "restart": restart,
+        },
     )
 
 
@@ -64,7 +71,19 @@ def network(raw: Mapping[str, Any]) -> Network:
 
 
 def volume(raw: Mapping[str, Any]) -> Volume:
-    return Volume(raw["Name"], raw.get("Labels") or {}, raw.get("CreatedAt", ""))
+    options = tuple(sorted((raw.get("Options") or {}).items()))
+    return Volume(raw["Name"], raw.get("Labels") or {}, raw.get("CreatedAt", ""), raw.get("Driver", "local"), options)
+
+
+def mounted(rows: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """From `GET /containers/json`: volume → names of the containers that mount it."""
+    found: dict[str, tuple[str, ...]] = {}
+    for row in rows:
+        name = (row.get("Names") or [row["Id"][:12]])[0].lstrip("/")
+        for mount in row.get("Mounts") or ():
+            if mount.get("Type") == "volume" and mount.get("Name"):
+                found[mount["Name"]] = (*found.get(mount["Name"], ()), name)
+    return found
 
 
 def full_reference(name: str) -> str:

@@ -6,18 +6,27 @@ from dataclasses import dataclass, field
 from threading import BoundedSemaphore, Event, Lock
 
 from ..model import Action
+from ..policy import Closed, Warden
 from ..runtime import Intent, Journal, Progress, Report, StepVerb
 from .calls import Calls
+from .pulls import Pulls
+from .subnets import Pool
 
-SLOTS = 8  # engine calls at once: more than 4 to 8 gains nothing on a small host
+# Engine calls at once. On two cores 1 slot takes 1.6 times as long as 8, 2 slots 1.3; 4, 16 and 32 are within the noise
+# of 8 (bench/README.md).
+SLOTS = 8
 
 
 @dataclass(slots=True)
 class Shared:
-    """What the actions of one cycle share: the slots, and the networks that were made in it."""
+    """What the actions of one cycle share: the slots, the pulls, the networks that were made in it, and what this host
+    allows."""
 
     files: str
-    slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(SLOTS))
+    slots: BoundedSemaphore
+    pulls: Pulls
+    warden: Warden = field(default_factory=Closed)
+    pool: Pool = field(default_factory=Pool)
     networks: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from threading import RLock
 from typing import Literal
 
-from .. import __version__
 from ..clock import Clock, now, rfc3339, seconds
 from ..errors import StateError
 from ..model import (
     Activity,
+    ActivityType,
     EngineInfo,
     Namespace,
     Recorded,
@@ -30,22 +30,24 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect, Intent
-from . import rows
-from .connection import connect, readable, unusable
-from .schema import MIGRATIONS
+from . import history, migration, orders, rows
+from .connection import connect, readable, unusable, write_ahead
+from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
 INTENT_AGE = 7 * 86400.0  # seconds after which no engine, not even that of a suspended host, is about to do a call
-ACTIVITY_KEPT = 1000  # entries a service
 # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
 _UNUSABLE = (sqlite3.Error, OSError, OverflowError, UnicodeError)
+
+__all__ = ["ACTIVITY_KEPT", "INTENT_AGE", "Store"]
 
 
 class Store:
     def __init__(self, db: sqlite3.Connection, directory: Path, clock: Clock) -> None:
         self._db, self.directory, self._clock, self._lock = db, directory, clock, RLock()
-        if self._version() != len(MIGRATIONS):  # so that opening to read writes nothing
-            self._migrate()
+        if not migration.current(db):  # so that opening to read writes nothing
+            with self._transaction():
+                migration.migrate(db, f"the state in {directory}")
         with self._transaction("deferred"):
             self.state_id: str = rows.meta(db, "state_id")
 
@@ -58,8 +60,7 @@ class Store:
             raise unusable(directory, error) from error
         try:
             db.row_factory = sqlite3.Row
-            db.execute("pragma journal_mode = wal")
-            db.execute("pragma synchronous = full")
+            write_ahead(db)
             return cls(db, directory, clock)
         except _UNUSABLE as error:
             db.close()
@@ -87,8 +88,17 @@ class Store:
 
     def bind_engine(self, info: EngineInfo) -> None:
         bound = {"id": info.id, "root": info.root, "endpoint": info.endpoint}
+        if self.engine() != bound:
+            with self._transaction() as db:
+                rows.put_meta(db, "engine", rows.dump(bound))
+
+    def settle_restore(self, source: str, at: str) -> None:
+        """What this source removes need not wait any more because of the backup that was put back at this time."""
         with self._transaction() as db:
-            rows.put_meta(db, "engine", rows.dump(bound))
+            waiting = json.loads(rows.meta(db, rows.RESTORED) or "{}")
+            if waiting.get(source) == at:
+                del waiting[source]
+                rows.put_meta(db, rows.RESTORED, rows.dump(waiting))
 
     # --- steps, written ahead
 
@@ -130,6 +140,7 @@ class Store:
         parent: Revision | None,
         base: str | None,
         image_id: str,
+        digest: str = "",
     ) -> Revision:
         """The pending revision of this spec: the one of an interrupted rollout of the very same, or a new one.
 
@@ -138,7 +149,8 @@ class Store:
         at = self._clock()
         with self._transaction() as db:
             pending = rows.revision(db, service.ref, "pending")
-            if pending and rows.resumes(pending, fingerprint, digests_of(pending.id), base, image_id):
+            image = (image_id, digest)
+            if pending and rows.resumes(pending, fingerprint, digests_of(pending.id), base, image):
                 return pending
             db.execute(
                 "update revisions set status = 'superseded' where namespace = ? and service = ? and status = 'pending'",
@@ -166,13 +178,17 @@ class Store:
                 written=service.written,
                 shown=service.shown,
                 digests=digests_of(name),
+                authored=service.authored,
+                digest=digest,
             )
             rows.put_revision(db, revision)
+            if revision.base == revision.id:
+                orders.served_by(db, service.ref, revision.id)
         return revision
 
-    def set_image(self, revision: str, image_id: str) -> None:
+    def set_image(self, revision: str, image_id: str, digest: str) -> None:
         with self._transaction() as db:
-            db.execute("update revisions set image_id = ? where id = ?", (image_id, revision))
+            db.execute("update revisions set image_id = ?, digest = ? where id = ?", (image_id, digest, revision))
 
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
@@ -189,19 +205,33 @@ class Store:
                 (revision, *service.ref, revision),
             )
             rows.put_service(db, service, source, self._clock())
+            orders.done(db, revision)
 
     def fail(self, revision: str, cause: str, logs: Sequence[str]) -> None:
-        """Remembered apart from the current one, so that it is not tried again until something changes."""
+        """Remembered apart from the current one, so that it is not tried again until something changes. A restart that
+        was asked for is not tried again either."""
         with self._transaction() as db:
             db.execute(
                 "update revisions set status = 'superseded' where status = 'failed' and (namespace, service) = "
                 "(select namespace, service from revisions where id = ?)",
                 (revision,),
             )
-            db.execute(
-                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ?",
+            row = db.execute(
+                "update revisions set status = 'failed', cause = ?, logs = ?, updated = ? where id = ? "
+                "returning namespace, service",
                 (cause, json.dumps(list(logs)), self._clock(), revision),
-            )
+            ).fetchone()
+            if row:
+                orders.clear(db, Ref(*row))
+
+    def order_restart(self, ref: Ref) -> None:
+        """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""
+        with self._transaction() as db:
+            orders.restart(db, ref, self._clock())
+
+    def order_retry(self, ref: Ref) -> None:
+        with self._transaction() as db:
+            orders.retry(db, ref, self._clock())
 
     def record_service(self, service: Service, source: str, digests: Mapping[str, str]) -> None:
         """A change that needs no engine call: the current revision keeps its id and number. A failed or pending
@@ -214,11 +244,11 @@ class Store:
                 service.ref,
             )
             db.execute(
-                "update revisions set written = ?, shown = ?, digests = ?, updated = ? "
+                "update revisions set written = ?, shown = ?, authored = ?, digests = ?, updated = ? "
                 "where namespace = ? and service = ? and status = 'current' and digests != ?",
                 (
-                    rows.dump(service.written), rows.dump(service.shown), rows.dump(digests), at, *service.ref,
-                    rows.dump(digests),
+                    rows.dump(service.written), rows.dump(service.shown), rows.dump(service.authored),
+                    rows.dump(digests), at, *service.ref, rows.dump(digests),
                 ),
             )  # fmt: skip
             rows.put_service(db, service, source, at)
@@ -239,6 +269,7 @@ class Store:
             db.execute("delete from services where namespace = ? and name = ?", ref)
             db.execute("delete from containers where namespace = ? and service = ?", ref)
             ran = db.execute("delete from revisions where namespace = ? and service = ?", ref).rowcount
+            orders.clear(db, ref)
             at = seconds(self._clock())
             if ran:  # a remnant of one that was removed already counts no second time
                 db.execute("insert into removals values (?, ?)", (source, at))
@@ -271,32 +302,24 @@ class Store:
     # --- activity
 
     def add_activity(
-        self, ref: Ref, kind: str, reason: str, message: str, revision: str = "", commit: str = ""
+        self, ref: Ref, kind: ActivityType, reason: str, message: str, revision: str = "", commit: str = ""
     ) -> None:
         """The same as the object's latest entry is counted, not written again."""
-        at = self._clock()
+        entry = Activity("", self._clock(), *ref, kind, reason, message, revision, commit)
         with self._transaction() as db:
-            last = db.execute(
-                "select * from activity where namespace = ? and service = ? order by seq desc limit 1", ref
-            ).fetchone()
-            if last and (last["reason"], last["message"], last["revision"]) == (reason, message, revision):
-                db.execute("update activity set count = count + 1, updated = ? where seq = ?", (at, last["seq"]))
-                return
-            db.execute(
-                "insert into activity (id, created, updated, namespace, service, type, reason, message, revision, "
-                "commit_id, count) values (?,?,?,?,?,?,?,?,?,?,1)",
-                (str(uuid.uuid4()), at, at, *ref, kind, reason, message, revision, commit),
-            )
-            db.execute(
-                "delete from activity where namespace = ? and service = ? and seq <= (select seq from activity "
-                "where namespace = ? and service = ? order by seq desc limit 1 offset ?)",
-                (*ref, *ref, ACTIVITY_KEPT),
-            )
+            history.note(db, entry)
 
-    def activity(self, namespace: str, service: str | None = None) -> list[Activity]:
+    def activity(
+        self, namespace: str | None = None, service: str | None = None, limit: int | None = None
+    ) -> list[Activity]:
         """Newest first; of a whole namespace, its services included, when `service` is None."""
         with self._transaction("deferred") as db:
-            return rows.activity(db, namespace, service)
+            return history.activity(db, namespace, service, limit)
+
+    def revisions(self, ref: Ref) -> list[Revision]:
+        """All that the service had since it was created, by number; the current one is not always the last."""
+        with self._transaction("deferred") as db:
+            return history.revisions(db, ref)
 
     # --- inside
 
@@ -305,32 +328,6 @@ class Store:
             "insert into attempts values (?,?,1) on conflict do update set last = last + 1 returning last", ref
         ).fetchone()
         return int(row["last"])
-
-    def _version(self) -> int:
-        return int(self._db.execute("pragma user_version").fetchone()[0])
-
-    def _migrate(self) -> None:
-        with self._transaction() as db:
-            version = self._version()  # again: another process may have been faster
-            if version > len(MIGRATIONS):
-                raise self._too_new(version)
-            for script in MIGRATIONS[version:]:
-                for statement in script.split(";"):
-                    if statement.strip():
-                        db.execute(statement)
-            db.execute(f"pragma user_version = {len(MIGRATIONS)}")
-            rows.put_meta(db, "lb", __version__)
-            if not rows.meta(db, "state_id"):
-                rows.put_meta(db, "state_id", uuid.uuid4().hex)
-
-    def _too_new(self, version: int) -> StateError:
-        writer = rows.meta(self._db, "lb")
-        wanted = f"lb {writer} or later" if writer else "the lb that wrote it, or a later one"
-        return StateError(
-            f"the state in {self.directory} was written by a newer lb "
-            f"(version {version} of its tables; lb {__version__} knows {len(MIGRATIONS)})",
-            hint=f"use {wanted}, or restore a backup of the state",
-        )
 
     @contextlib.contextmanager
     def _transaction(self, kind: Literal["immediate", "deferred"] = "immediate") -> Iterator[sqlite3.Connection]:

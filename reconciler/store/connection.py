@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import StateError
 
+FILE = "state.db"
+BUSY = 10.0  # seconds to wait for another process's transaction
+
 
 def connect(directory: Path, create: bool) -> sqlite3.Connection:
     """Raises OSError and sqlite3.Error."""
-    file = directory / "state.db"
+    file = directory / FILE
     if create:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not any(directory.iterdir()):  # one that holds other things already, such as /tmp, is not ours to close
@@ -25,6 +29,31 @@ def connect(directory: Path, create: bool) -> sqlite3.Connection:
     return _open(str(file))
 
 
+def write_ahead(db: sqlite3.Connection) -> None:
+    """Durable commits in a log of their own. SQLite waits for nobody here, so that we do: another process may be
+    making or leaving the state at this moment."""
+    end = time.monotonic() + BUSY
+    while True:
+        try:
+            db.execute("pragma journal_mode = wal")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+    db.execute("pragma synchronous = full")
+
+
+def stamp(directory: Path) -> tuple[tuple[int, int], ...]:
+    """Another value after each write, by whatever process; empty while there is no state."""
+    found = []
+    for name in ("state.db", "state.db-wal"):
+        with contextlib.suppress(OSError):
+            status = (directory / name).stat()
+            found.append((status.st_mtime_ns, status.st_size))
+    return tuple(found)
+
+
 def _is_there(file: Path) -> bool:
     try:
         file.stat()
@@ -34,7 +63,7 @@ def _is_there(file: Path) -> bool:
 
 
 def _open(target: str) -> sqlite3.Connection:
-    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=10.0)
+    return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=BUSY)
 
 
 @contextlib.contextmanager

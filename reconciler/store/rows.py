@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from ..model import (
-    Activity,
     Dependency,
     Namespace,
     OpenIntent,
@@ -24,6 +23,9 @@ from ..model import (
     Service,
 )
 from ..runtime import Effect
+from . import orders
+
+RESTORED = "restored_at"  # meta: source → when a backup of the state was put back and not looked at since
 
 
 def dump(value: Mapping[str, Any]) -> str:
@@ -44,14 +46,17 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
     """Everything; removals are counted from `since` (seconds since the epoch), intents are stale before `stale`."""
     revisions: dict[tuple[Ref, str], Revision] = {}
     for row in db.execute("select * from revisions where status != 'superseded' order by number"):
-        found = _revision(row)
+        found = to_revision(row)
         revisions[found.ref, found.status] = found
     containers: dict[Ref, list[RecordedContainer]] = {}
     for row in db.execute("select * from containers order by number, attempt"):
         containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
     notes = {Ref(r["namespace"], r["service"]): str(r["text"]) for r in db.execute("select * from notes")}
+    asked = orders.restarts(db)
     services = {
-        ref: replace(_service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""))
+        ref: replace(
+            _service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""), restart=asked.get(ref, "")
+        )
         for row in db.execute("select * from services order by namespace, name")
         for ref in [Ref(row["namespace"], row["name"])]
     }
@@ -66,7 +71,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
         namespaces={r["name"]: _namespace(r) for r in db.execute("select * from namespaces order by name")},
         services=services,
         volumes={
-            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"])
+            r["name"]: RecordedVolume(r["name"], r["namespace"], r["created"], r["definition"], r["nonce"])
             for r in db.execute("select * from volumes")
         },
         intents=tuple(
@@ -74,6 +79,7 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
                        r["revision"], r["target"], r["created"] < stale)
             for r in db.execute("select * from intents order by created")
         ),
+        restored_at=json.loads(meta(db, RESTORED) or "{}"),
         removed_lately=removed,
         held_services=owned,
         notes=notes,
@@ -85,24 +91,16 @@ def revision(db: sqlite3.Connection, ref: Ref, status: str) -> Revision | None:
         "select * from revisions where namespace = ? and service = ? and status = ? order by number desc",
         (*ref, status),
     ).fetchone()
-    return _revision(row) if row else None
+    return to_revision(row) if row else None
 
 
-def resumes(pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image_id: str) -> bool:
-    """Whether a rollout of this would be the interrupted one, carried on. An image not known yet may be the same."""
+def resumes(
+    pending: Revision, fingerprint: str, digests: Mapping[str, str], base: str | None, image: tuple[str, str]
+) -> bool:
+    """Whether a rollout of this would be the interrupted one, carried on. An image (id and digest) that is not known
+    yet may be the same."""
     same_spec = (pending.fingerprint, dict(pending.digests)) == (fingerprint, dict(digests))
-    same_image = not (pending.image_id and image_id) or pending.image_id == image_id
-    return same_spec and same_image and pending.base == (base or pending.id)
-
-
-def activity(db: sqlite3.Connection, namespace: str, service: str | None) -> list[Activity]:
-    query = "select * from activity where namespace = ?" + ("" if service is None else " and service = ?")
-    values = (namespace,) if service is None else (namespace, service)
-    return [
-        Activity(r["id"], r["created"], r["namespace"], r["service"], r["type"], r["reason"], r["message"],
-                 r["revision"], r["commit_id"], r["count"])
-        for r in db.execute(query + " order by seq desc", values)
-    ]  # fmt: skip
+    return same_spec and pending.may_run(*image) and pending.base == (base or pending.id)
 
 
 def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
@@ -131,7 +129,9 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
         case "network-gone":
             db.execute("update namespaces set network = '' where name = ?", (namespace,))
         case "volume":
-            put_volume(db, RecordedVolume(effect.name, namespace, effect.created))
+            put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition, intent["nonce"]))
+        case "volume-gone":
+            db.execute("delete from volumes where name = ?", (effect.id,))
 
 
 def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
@@ -139,11 +139,15 @@ def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
     ref = Ref(intent["namespace"], intent["service"])
     if not db.execute("select 1 from services where namespace = ? and name = ?", ref).fetchone():
         row = (*ref, effect.source, "", 1, "", "{}", "[]", intent["created"], intent["created"])
-        db.execute("insert into services values (?,?,?,?,?,?,?,?,?,?)", row)
+        columns = "namespace, name, source, file, line, description, labels, depends_on, created, updated"
+        db.execute(f"insert into services ({columns}) values (?,?,?,?,?,?,?,?,?,?)", row)
 
 
 def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
-    db.execute("insert or replace into volumes values (?,?,?)", (volume.name, volume.namespace, volume.created))
+    values = (volume.name, volume.namespace, volume.created, volume.definition, volume.nonce)
+    db.execute(
+        "insert or replace into volumes (name, namespace, created, definition, nonce) values (?,?,?,?,?)", values
+    )
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
@@ -155,33 +159,30 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, dump(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)),
+            json.dumps(list(r.logs)), r.digest, dump(r.authored),
         ),
     )  # fmt: skip
 
 
 def put_namespace(db: sqlite3.Connection, namespace: Namespace, source: str, at: str) -> None:
     place = namespace.place
+    said = ("description", "labels", "protect", "share_with", "written", "hosts")
+    same = f"({', '.join(said)}) = ({', '.join(f'excluded.{column}' for column in said)})"
+    columns = ("name", "source", "file", "line", "created", "updated", *said)
+    taken = ", ".join(f"{column} = excluded.{column}" for column in ("source", "file", "line", *said))
     db.execute(
-        "insert into namespaces values (?,?,?,?,?,?,?,?,'') on conflict do update set source = excluded.source, "
-        "file = excluded.file, line = excluded.line, "
-        "updated = case when (description, labels) = (excluded.description, excluded.labels) "
-        "then updated else excluded.updated end, description = excluded.description, labels = excluded.labels",
+        f"insert into namespaces ({', '.join(columns)}) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict do update set "
+        f"updated = case when {same} then updated else excluded.updated end, {taken}",
         (
-            namespace.ref.namespace,
-            source,
-            place.file,
-            place.line,
-            namespace.description,
-            dump(namespace.labels),
-            at,
-            at,
+            namespace.ref.namespace, source, place.file, place.line, at, at, namespace.description,
+            dump(namespace.labels), namespace.protect, json.dumps(namespace.share_with), dump(namespace.written),
+            json.dumps(namespace.hosts),
         ),
-    )
+    )  # fmt: skip
 
 
 def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, *, new_only: bool = False) -> None:
@@ -193,18 +194,24 @@ def put_service(db: sqlite3.Connection, service: Service, source: str, at: str, 
         if new_only
         else "do update set source = excluded.source, file = excluded.file, line = excluded.line, "
         "description = excluded.description, labels = excluded.labels, depends_on = excluded.depends_on, "
-        "updated = excluded.updated"
+        "updated = excluded.updated, protect = excluded.protect, hosts = excluded.hosts"
     )
     db.execute(
-        f"insert into services values (?,?,?,?,?,?,?,?,?,?) on conflict {update}",
-        (*service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at),
-    )
+        "insert into services (namespace, name, source, file, line, description, labels, depends_on, created, "
+        f"updated, protect, hosts) values (?,?,?,?,?,?,?,?,?,?,?,?) on conflict {update}",
+        (
+            *service.ref, source, place.file, place.line, service.description, dump(service.labels), depends, at, at,
+            service.protect, json.dumps(service.hosts),
+        ),
+    )  # fmt: skip
 
 
 def _namespace(row: sqlite3.Row) -> RecordedNamespace:
     return RecordedNamespace(
         Ref(row["name"]), row["source"], Place(row["file"], row["line"]), row["description"],
-        json.loads(row["labels"]), row["created"], row["updated"], row["network"],
+        json.loads(row["labels"]), row["created"], row["updated"], row["network"], protect=bool(row["protect"]),
+        share_with=tuple(json.loads(row["share_with"])), written=json.loads(row["written"]),
+        hosts=tuple(json.loads(row["hosts"])),
     )  # fmt: skip
 
 
@@ -224,10 +231,12 @@ def _service(
         failed=revisions.get((ref, "failed")),
         pending=revisions.get((ref, "pending")),
         containers=tuple(containers),
+        hosts=tuple(json.loads(row["hosts"])),
+        protect=bool(row["protect"]),
     )
 
 
-def _revision(row: sqlite3.Row) -> Revision:
+def to_revision(row: sqlite3.Row) -> Revision:
     return Revision(
         id=row["id"],
         ref=Ref(row["namespace"], row["service"]),
@@ -245,8 +254,10 @@ def _revision(row: sqlite3.Row) -> Revision:
         written=json.loads(row["written"]),
         shown=json.loads(row["shown"]),
         digests=json.loads(row["digests"]),
+        authored=json.loads(row["authored"]),
         cause=row["cause"],
         logs=tuple(json.loads(row["logs"])),
+        digest=row["digest"],
     )
 
 

@@ -49,4 +49,24 @@ MIGRATIONS = (
         primary key (source, namespace, service)
     ) strict;
     """,
+    "alter table revisions add column digest text not null default ''",
+    """
+    alter table services add column protect integer not null default 0;
+    alter table namespaces add column protect integer not null default 0;
+    alter table namespaces add column share_with text not null default '[]';
+    alter table namespaces add column written text not null default '{}';
+    alter table volumes add column definition text not null default '';
+    """,
+    """
+    alter table namespaces add column hosts text not null default '[]';
+    alter table services add column hosts text not null default '[]';
+    alter table revisions add column authored text not null default '{}';
+    """,
+    "alter table volumes add column nonce text not null default ''",
+    """
+    create table orders (
+        namespace text not null, service text not null, asked text not null, revision text not null,
+        primary key (namespace, service)
+    ) strict;
+    """,
 )

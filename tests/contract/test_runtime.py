@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
@@ -16,15 +16,19 @@ import pytest
 
 from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
+from reconciler.errors import EngineUnreachable, NotFound
 from reconciler.model import (
     Container,
     Dependency,
     Desired,
     Healthcheck,
+    Links,
     Mount,
+    NamedVolume,
     Namespace,
     Outcome,
     Port,
+    Powers,
     Ref,
     Service,
     Spec,
@@ -58,9 +62,15 @@ class World:
         quick["update"] = Update(min_ready=0)
         return Service(Ref("t", name), Spec(**{**quick, **spec}), shown={"image": self.image})
 
-    def apply(self, *services: Service, answers: Answers | None = None) -> tuple[Outcome, ...]:
+    def apply(
+        self,
+        *services: Service,
+        answers: Answers | None = None,
+        spaces: Mapping[str, Namespace] = {"t": Namespace(NS)},
+    ) -> tuple[Outcome, ...]:
         wanted = {service.ref: service for service in services}
-        desired = Desired(self.name, "/", {"t": Namespace(NS)}, wanted, mentioned=frozenset({NS, *wanted}))
+        mentioned = frozenset([*wanted, *(space.ref for space in spaces.values())])
+        desired = Desired(self.name, "/", spaces, wanted, mentioned=mentioned)
         runtime = Engine(self.calls, "/nowhere", clock.now)
         tools = Tools(runtime, self.store, lambda: None, lambda progress: None, Event())
         return reconcile.carry_out(desired, answers or Answers(), tools).outcomes
@@ -228,6 +238,63 @@ def test_drift_is_mended(world: World, harm: str) -> None:
     assert world.apply(service) == ()
 
 
+def test_a_service_joins_several_networks(world: World) -> None:
+    spaces = {"t": Namespace(NS), "u": Namespace(Ref("u"), share_with=("t",))}
+    joined = world.service(links=Links(networks=("u",)), replicas=2)
+    assert results(world.apply(joined, spaces=spaces)) == ["create t done", "create u done", "create t/a done"]
+    before = world.ids()
+    assert all(len(c.networks) == 2 for c in world.seen().values())
+    assert world.apply(joined, spaces=spaces) == ()
+    victim = next(iter(world.seen().values())).id
+    world.harm["disconnect"](victim)
+    assert results(world.apply(joined, spaces=spaces)) == ["heal t/a done"]
+    assert all(len(c.networks) == 2 for c in world.seen().values()) and world.ids() == before
+    world.apply(world.service(replicas=2), spaces=spaces)
+    assert all(len(c.networks) == 1 for c in world.seen().values())
+
+
+def test_a_container_that_was_not_connected_everywhere_is_carried_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ends between the calls: the next one connects what is there, and starts it."""
+    spaces = {"t": Namespace(NS), "u": Namespace(Ref("u"), share_with=("t",))}
+    joined = world.service(links=Links(networks=("u",)))
+
+    def gone(*_: Any) -> None:
+        raise EngineUnreachable("the engine went away")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(world.calls, "connect", gone)
+        with pytest.raises(EngineUnreachable):
+            world.apply(joined, spaces=spaces)
+    (left,) = world.seen().values()
+    assert left.state == "created" and len(left.networks) < 2  # the real engine shows them once it started
+    assert [o.result for o in world.apply(joined, spaces=spaces)] == ["done"]
+    (found,) = world.seen().values()
+    assert (found.id, found.state, len(found.networks)) == (left.id, "running", 2)
+    assert world.apply(joined, spaces=spaces) == ()
+
+
+def test_a_volume_is_made_with_its_options(world: World) -> None:
+    wanted = NamedVolume("lb.t.small", "local", (("device", "tmpfs"), ("o", "size=1m"), ("type", "tmpfs")))
+    mounts = (Mount("/small", "volume", "small"),)
+    world.apply(replace(world.service(mounts=mounts), volumes={"small": wanted}))
+    made = world.calls.volume("lb.t.small")
+    assert made and (made.driver, made.options) == (wanted.driver, wanted.driver_opts)
+    assert world.apply(replace(world.service(mounts=mounts), volumes={"small": wanted})) == ()
+    other = replace(wanted, driver_opts=(("device", "tmpfs"), ("type", "tmpfs")))
+    assert world.apply(replace(world.service(mounts=mounts, env=(("A", "b"),)), volumes={"small": other})) == ()
+
+
+def test_what_the_host_does_not_allow_is_not_made(world: World) -> None:
+    world.apply(world.service())
+    before = world.ids()
+    (outcome,) = world.apply(world.service(powers=Powers(privileged=True)))
+    assert (outcome.result, outcome.code, outcome.condemns) == ("failed", 77, False)
+    assert "a privileged container is denied by this host's policy" in outcome.message
+    assert world.ids() == before and len(world.seen()) == 1
+
+
 def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:
     a = world.service("a", mounts=(Mount("/data", "volume", "data"),))
     b, c, d = (world.service(name) for name in "bcd")
@@ -235,6 +302,24 @@ def test_removal_stops_and_removes_but_keeps_volumes(world: World) -> None:
     world.apply(b, c, d)
     assert {seen.ref.name for seen in world.seen().values()} == {"b", "c", "d"}
     assert world.calls.volume("lb.t.data")
+
+
+def test_a_volume_is_removed_once_no_container_mounts_it(world: World) -> None:
+    a = world.service("a", mounts=(Mount("/data", "volume", "data"),))
+    b, c, d = (world.service(name) for name in "bcd")
+    world.apply(a, b, c, d)
+    runtime = Engine(world.calls, "/nowhere", clock.now)
+    (name,) = (seen.name for seen in world.seen().values() if seen.ref.name == "a")
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    world.calls.stop(next(c.id for c in world.seen().values() if c.name == name), 0)
+    assert runtime.mounted()["lb.t.data"] == (name,)
+    with pytest.raises(errors.EngineError, match="in use"):
+        runtime.remove_volume("lb.t.data")
+    world.apply(b, c, d)
+    assert "lb.t.data" not in runtime.mounted() and runtime.volume("lb.t.data")
+    runtime.remove_volume("lb.t.data")
+    assert runtime.volume("lb.t.data") is None
+    runtime.remove_volume("lb.t.data")
 
 
 def test_a_taken_port_names_its_holder_and_is_tried_again(world: World) -> None:
@@ -258,6 +343,19 @@ def test_a_missing_image_keeps_what_runs(world: World) -> None:
     old = world.ids()
     (outcome,) = world.apply(world.service(image="127.0.0.1:9/none:1"))
     assert "can't be pulled" in outcome.message and world.ids() == old and not outcome.condemns
+
+
+def test_a_log_stream_is_read_and_closed(world: World) -> None:
+    world.apply(world.service())
+    (seen,) = world.seen().values()
+    read = list(world.calls.logs(seen.id, follow=False, tail=None, since=None, timestamps=False))
+    assert all(source in ("stdout", "stderr") and isinstance(data, bytes) for source, data in read)
+    stream = world.calls.logs(seen.id, follow=True, tail=None, since=None, timestamps=False)
+    stream.close()
+    stream.close()
+    assert b"".join(data for _, data in stream).strip() == b""
+    with pytest.raises(NotFound):
+        world.calls.logs("0" * 64, follow=False, tail=None, since=None, timestamps=False)
 
 
 def test_a_dependency_that_can_not_be_met_blocks_its_dependents_only(world: World) -> None:

@@ -181,3 +181,19 @@ def test_the_holder_of_a_taken_port_is_named(sandbox: Sandbox) -> None:
     holder = sandbox.one("a")["Name"].lstrip("/")
     result = sandbox.lb("apply", "-f", str(sandbox.source / "u.b.yaml"), code=1)
     assert f"port 18099/tcp of this host is taken by container {holder}" in result.out
+
+
+def test_a_changed_file_rolls_its_users_only_and_its_old_copy_goes(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.write("a.conf", "one")
+    sandbox.service("a", volumes=["./a.conf:/a.conf:ro"])
+    sandbox.service("b")
+    sandbox.apply()
+    b, copies = sandbox.one("b")["Id"], sandbox.state / "snapshots"
+    (first,) = copies.iterdir()
+    sandbox.write("a.conf", "two")
+    assert "(content" in sandbox.apply().out
+    assert sandbox.one("b")["Id"] == b
+    sandbox.apply()  # by then no container mounts it any more
+    (second,) = copies.iterdir()
+    assert second != first and sandbox.one("a")["Mounts"][0]["Source"] == f"{second}/content"

@@ -129,6 +129,41 @@ def test_a_source_that_goes_away_removes_nothing(sandbox: Sandbox) -> None:
         assert {name: c[0] for name, c in sandbox.running().items()} == {name: c[0] for name, c in before.items()}
 
 
+def test_every_way_of_saving_is_followed_without_a_signal(sandbox: Sandbox) -> None:
+    """Renamed over, changed in place, in a new folder, and a root that is a link to the current release."""
+    sandbox.namespace()
+    sandbox.service("a", env={"A": "0"})
+    current = sandbox.folder / "current"
+    current.symlink_to("source")
+    with running_daemon(sandbox, str(current)) as daemon:
+        eventually(lambda: env(sandbox, "a") == ["A=0"])
+        manifest = sandbox.source / "t.a.yaml"
+
+        def saved(number: int) -> str:
+            return manifest.read_text().replace(f'"A": "{number - 1}"', f'"A": "{number}"')
+
+        (sandbox.source / "new.tmp").write_text(saved(1))
+        (sandbox.source / "new.tmp").rename(manifest)
+        eventually(lambda: env(sandbox, "a") == ["A=1"])
+        manifest.write_text(saved(2))
+        eventually(lambda: env(sandbox, "a") == ["A=2"])
+        (sandbox.source / "deep" / "er").mkdir(parents=True)
+        sandbox.write("deep/er/t.b.yaml", manifest.read_text().replace('"name": "a"', '"name": "b"'))
+        eventually(lambda: in_order(sandbox, "b"))
+        before = sandbox.one("b")["Id"]
+        following = sandbox.folder / "next"
+        shutil.copytree(sandbox.source, following)
+        (following / "t.a.yaml").write_text(saved(3))
+        (sandbox.folder / "link").symlink_to("next")
+        (sandbox.folder / "link").rename(current)
+        eventually(lambda: env(sandbox, "a") == ["A=3"])
+        manifest = following / "t.a.yaml"
+        manifest.write_text(saved(4))
+        eventually(lambda: env(sandbox, "a") == ["A=4"])
+        assert sandbox.one("b")["Id"] == before
+        assert "(inotify)" in daemon.log
+
+
 def test_a_newer_edit_does_not_wait_for_an_older_one(sandbox: Sandbox) -> None:
     """A revision that can never be ready is waited for; the edit that mends it is not."""
     never = {"healthcheck": {"test": "false", "interval": "100ms", "retries": 1000}}
@@ -248,7 +283,7 @@ def test_there_is_one_daemon_a_state(sandbox: Sandbox) -> None:
     sandbox.namespace()
     with running_daemon(sandbox) as daemon:
         eventually(lambda: "t: create" in daemon.log)  # a network that the engine is about to make would stay behind
-        second = sandbox.lb("daemon", code=75)
+        second = sandbox.lb("daemon", "--listen", "127.0.0.1:0", code=75)
         assert f"pid {daemon.process.pid}" in second.err
 
 
@@ -274,3 +309,22 @@ def test_a_line_a_transition(sandbox: Sandbox, form: str) -> None:
         assert daemon.end() == 0
     lines = daemon.log.splitlines()
     assert len([line for line in lines if "t/a" in line]) == 1, daemon.log
+
+
+def test_more_file_events_than_inotify_can_hold(sandbox: Sandbox) -> None:
+    """While it can't listen, 20,000 events come, more than the kernel keeps, and the one that matters among them."""
+    sandbox.namespace()
+    sandbox.service("a")
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: "t/a: create" in daemon.log)
+        daemon.process.send_signal(signal.SIGSTOP)
+        for i in range(10_000):
+            path = sandbox.source / f"note{i % 100}.txt"
+            path.write_text("x") if i % 2 else path.unlink(missing_ok=True)
+            if i == 9_000:
+                sandbox.service("a", env={"A": "1"})
+        for path in sandbox.source.glob("note*.txt"):
+            for _ in range(100):
+                path.touch()
+        daemon.process.send_signal(signal.SIGCONT)
+        eventually(lambda: env(sandbox, "a") == ["A=1"])

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import BUSYBOX, IMAGES, Sandbox
 
 MIB = 1024 * 1024
+NOFILE = {"Name": "nofile", "Soft": 100, "Hard": 200}
 
 
 def dig(value: Any, path: str) -> Any:
@@ -56,6 +57,47 @@ def at(port: int) -> dict[str, str]:
             },
         ),
         ({"healthcheck": {"disable": True}}, "Config.Healthcheck", {"Test": ["NONE"]}),
+        ({"memory": 64, "mem_reservation": "32m"}, "HostConfig.MemoryReservation", 32 * MIB),
+        ({"pids_limit": 50}, "HostConfig.PidsLimit", 50),
+        ({"shm_size": "32m"}, "HostConfig.ShmSize", 32 * MIB),
+        ({"shm_size": 33554432}, "HostConfig.ShmSize", 32 * MIB),
+        ({"ulimits": {"nofile": {"soft": 100, "hard": 200}}}, "HostConfig.Ulimits", [NOFILE]),
+        ({"sysctls": {"net.core.somaxconn": 512}}, "HostConfig.Sysctls", {"net.core.somaxconn": "512"}),
+        ({"sysctls": ["net.core.somaxconn=512"]}, "HostConfig.Sysctls", {"net.core.somaxconn": "512"}),
+        ({"user": "1000:1000"}, "Config.User", "1000:1000"),
+        ({"user": 1000}, "Config.User", "1000"),
+        ({"group_add": ["44", 7]}, "HostConfig.GroupAdd", ["44", "7"]),
+        ({"working_dir": "/tmp"}, "Config.WorkingDir", "/tmp"),
+        ({"read_only": True}, "HostConfig.ReadonlyRootfs", True),
+        ({"init": True}, "HostConfig.Init", True),
+        ({"init": False}, "HostConfig.Init", False),
+        ({"tty": True}, "Config.Tty", True),
+        ({"stdin_open": True}, "Config.OpenStdin", True),
+        ({"hostname": "worker.example"}, "Config.Hostname", "worker.example"),
+        ({"dns": "10.9.8.7"}, "HostConfig.Dns", ["10.9.8.7"]),
+        ({"dns": ["10.9.8.7", "10.9.8.6"]}, "HostConfig.Dns", ["10.9.8.7", "10.9.8.6"]),
+        ({"extra_hosts": ["b:10.1.1.1", "a=[::1]"]}, "HostConfig.ExtraHosts", ["a:::1", "b:10.1.1.1"]),
+        ({"extra_hosts": {"me": "host-gateway"}}, "HostConfig.ExtraHosts", ["me:host-gateway"]),
+        ({"cap_drop": ["all"]}, "HostConfig.CapDrop", ["ALL"]),
+        ({"security_opt": ["no-new-privileges:true"]}, "HostConfig.SecurityOpt", ["no-new-privileges"]),
+        ({}, "HostConfig.LogConfig", {"Type": "local", "Config": {}}),
+        (
+            {"logging": {"driver": "json-file", "options": {"max-size": "1m", "max-file": 2}}},
+            "HostConfig.LogConfig",
+            {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}},
+        ),
+        ({"network_mode": "none"}, "HostConfig.NetworkMode", "none"),
+        ({"platform": "linux/amd64"}, "Platform", "linux"),
+        (
+            {"volumes": [{"type": "tmpfs", "target": "/run", "tmpfs": {"size": "1m", "mode": "1777"}}]},
+            "HostConfig.Mounts",
+            [{"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": MIB, "Mode": 0o1777}}],
+        ),
+        (
+            {"volumes": [{"type": "volume", "source": "d", "target": "/etc", "volume": {"nocopy": True}}]},
+            "HostConfig.Mounts",
+            [{"Type": "volume", "Source": "lb.t.d", "Target": "/etc", "VolumeOptions": {"NoCopy": True}}],
+        ),
     ],
 )  # fmt: skip
 def test_a_field_reaches_the_engine(sandbox: Sandbox, spec: dict[str, Any], path: str, expected: Any) -> None:
@@ -125,7 +167,7 @@ def parse(text: str) -> float:
 def test_a_failed_dependency_blocks_only_its_dependents(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("bad", command="sh -c 'exit 4'", restart="no")
-    sandbox.service("needs", depends_on=["bad"])
+    sandbox.service("needs", depends_on={"bad": {"condition": "healthy"}})
     sandbox.service("free")
     result = sandbox.apply(code=1)
     assert "blocked: create t/needs: waits for t/bad" in result.out

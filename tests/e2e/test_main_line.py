@@ -37,7 +37,7 @@ def test_create_get_update_remove_a_service(sandbox: Sandbox) -> None:
     sandbox.service("other")
     sandbox.apply()
     got = sandbox.lb("get", "service", "t/redis", "-o", "json").json
-    assert list(got) == ["meta", "state", "spec"]
+    assert list(got) == ["meta", "state", "spec", "pods"]
     assert list(got["meta"])[:6] == ["name", "description", "replicas", "namespace", "created", "updated"]
     assert got["state"]["state"] == "started" and got["state"]["resources"] == {"memory": 64}
     assert got["state"]["replicas"]["total"] == got["state"]["replicas"]["ready"] == 1

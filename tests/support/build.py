@@ -42,8 +42,10 @@ def make_service(name: str = "web", namespace: str = "shop", **given: Any) -> Se
     file = given.pop("file", f"{name}.yaml")
     env: Mapping[str, str] = given.pop("env", {})
     depends_on = given.pop("depends_on", ())
-    own = {key: given.pop(key) for key in ("description", "labels") if key in given}
+    own = {key: given.pop(key) for key in ("description", "labels", "protect", "volumes") if key in given}
     spec = {"image": "docker.io/library/nginx:1", **given}
+    if "container_labels" in spec:  # `labels` are the service's own
+        spec["labels"] = spec.pop("container_labels")
     shown = {key: _shown(value) for key, value in spec.items()}
     shown |= {f"env.{key}": value for key, value in env.items()}
     shown |= {f"meta.{key}": _shown(value) for key, value in own.items()}
@@ -102,7 +104,13 @@ def make_row(service: Service, number: int = 1, attempt: int = 0, revision: str 
 
 def projection(service: Service) -> dict[str, Any]:
     spec = service.spec
-    return {"memory": spec.memory or 0, "cpus": spec.cpus or 0, "restart": spec.restart}
+    return {
+        "memory": spec.memory or 0,
+        "mem_reservation": spec.limits.mem_reservation or 0,
+        "cpus": spec.cpus or 0,
+        "pids_limit": spec.limits.pids_limit or 0,
+        "restart": spec.restart,
+    }
 
 
 def make_recorded(service: Service, **given: Any) -> RecordedService:
@@ -153,7 +161,9 @@ def make_replica(row: RecordedContainer, **given: Any) -> Replica:
 
 def make_action(verb: Any, service: Service, *replicas: Replica, **given: Any) -> Action:
     """An action on a service whose network is there; replicas of generation r0 are kept unless `base` differs."""
-    values = {"network": f"net-{service.ref.namespace}", "base": "r0", "recorded": make_recorded(service), **given}
+    own = service.ref.namespace
+    networks = {name: f"net-{name}" for name in (own, *service.spec.links.networks)}
+    values = {"networks": networks, "base": "r0", "recorded": make_recorded(service), **given}
     return Action(verb, service.ref, service=service, replicas=replicas, **values)
 
 

@@ -27,7 +27,8 @@ Act = Callable[[], Any]
 WRITES = {
     *("begin", "end", "raise_attempts", "open_revision", "set_image", "promote", "fail", "record_service"),
     *("record_namespace", "forget_namespace", "forget_service", "adopt", "adopt_network", "adopt_volume"),
-    *("add_activity", "set_notes", "bind_engine", "forget_containers"),
+    *("add_activity", "set_notes", "bind_engine", "forget_containers", "settle_restore"),
+    *("order_restart", "order_retry"),
 }
 # A mutating call → the steps one of which must have been written ahead.
 CALLS = {
@@ -45,7 +46,10 @@ CALLS = {
     "create_volume": {"volume"},
     "remove_volume": set[str](),
 }
-LOOKS = {"info", "containers", "inspect", "has_healthcheck", "networks", "volumes", "volume", "images", "image", "logs"}
+LOOKS = {
+    *("info", "containers", "inspect", "has_healthcheck", "networks", "volumes", "volume", "images", "image", "logs"),
+    *("digests", "platform", "mounted", "ask"),
+}
 
 
 class Point(NamedTuple):
@@ -146,7 +150,8 @@ class WatchedCalls(Calls):
                 act = lambda: self._listed(name)  # noqa: E731
             else:
                 act = lambda: getattr(self.engine, name)(*given, **named)  # noqa: E731
-            target = next((str(value) for value in given[name == "connect" :] if isinstance(value, str)), "")
+            named_ones = [getattr(value, "name", value) for value in given[name == "connect" :]]
+            target = next((value for value in named_ones if isinstance(value, str)), "")
             what = f"{name} {self._label(target)}".strip()
             if name in LOOKS:
                 return self.hook.passes("look", what, act)

@@ -9,16 +9,17 @@ from __future__ import annotations
 import itertools
 import marshal
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
 
 from reconciler import errors
 from reconciler.clock import now
-from reconciler.model import Container, EngineInfo, Network, Volume
+from reconciler.model import Container, EngineInfo, NamedVolume, Network, Volume
+from reconciler.runtime import LogStream, by_digest
 from reconciler.runtimes import translate
-from reconciler.runtimes.calls import Calls
+from reconciler.runtimes.calls import Calls, PullStream
 
 
 @dataclass
@@ -26,12 +27,27 @@ class _Held:
     raw: dict[str, Any]
 
 
+@dataclass(eq=False)
+class Written(LogStream):
+    """A log that is finished."""
+
+    text: bytes
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        yield "stdout", self.text
+
+    def close(self) -> None:
+        self.text = b""
+
+
 @dataclass
 class Memory(Calls):
-    """`calls` lists every mutating call, in order. `images_here` maps full references to image ids."""
+    """`calls` lists every mutating call, in order. `images_here` maps full references to image ids, `registry`
+    those that can be pulled to digest and image id."""
 
     images_here: dict[str, str] = field(default_factory=lambda: {"docker.io/library/app:1": "sha256:1"})
     calls: list[str] = field(default_factory=list)
+    registry: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._containers: dict[str, _Held] = {}
@@ -66,11 +82,22 @@ class Memory(Calls):
     def volume(self, name: str) -> Volume | None:
         return self._volumes.get(name)
 
+    def mounted(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for held in self._containers.values():
+            for mount in held.raw["HostConfig"]["Mounts"]:
+                if mount["Type"] == "volume":
+                    found[mount["Source"]] = (*found.get(mount["Source"], ()), held.raw["Name"].lstrip("/"))
+        return found
+
     def images(self) -> dict[str, str]:
         return dict(self.images_here)
 
     def image(self, reference: str) -> str:
         return reference if reference in self.images_here.values() else self.images_here.get(reference, "")
+
+    def digests(self, image_id: str) -> tuple[str, ...]:
+        return tuple(name for name, held in self.images_here.items() if held == image_id and "@" in name)
 
     def taken_subnets(self) -> list[str]:
         return []
@@ -80,21 +107,27 @@ class Memory(Calls):
 
     def logs(
         self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
-    ) -> Iterator[tuple[str, bytes]]:
+    ) -> LogStream:
         words = self._find(container).raw["Config"].get("Cmd") or []
-        yield "stdout", (" ".join(words) + "\n").encode()
+        return Written((" ".join(words) + "\n").encode())
 
     def close(self) -> None:
         self.calls.clear()
 
     # --- changing
 
-    def pull(self, image: str, report: Callable[[str], None]) -> None:
-        self.calls.append(f"pull {image}")
-        if image not in self.images_here:
-            raise errors.ImageUnavailable(f"image {image} can't be pulled: there is no registry in memory")
+    def platform(self, image: str) -> str:
+        return "linux/amd64"
 
-    def create(self, name: str, body: Mapping[str, Any]) -> str:
+    def pull(self, image: str, platform: str) -> PullStream:
+        return _Pull(self, image)
+
+    def ask(self, image: str) -> str:
+        if image not in self.registry:
+            raise errors.ImageUnavailable(f"image {image} is not in the registry", hint="check the name and tag")
+        return self.registry[image][0]
+
+    def create(self, name: str, body: Mapping[str, Any], platform: str) -> str:
         with self._lock:
             self.calls.append(f"create {name}")
             if any(held.raw["Name"] == f"/{name}" for held in self._containers.values()):
@@ -102,8 +135,9 @@ class Memory(Calls):
             if not self.image(body["Image"]):
                 raise errors.NotFound(f"no such image: {body['Image']}")
             found, host = uuid.uuid4().hex * 2, dict(body["HostConfig"])
-            network = host["NetworkMode"]  # one that is not there is missed at the start only
-            for key in ("Memory", "NanoCpus", "MemorySwap"):
+            own = host["NetworkMode"] in ("none", "host")
+            joined = [] if own else [host["NetworkMode"]]  # one that is not there is missed at the start only
+            for key in ("Memory", "MemoryReservation", "NanoCpus", "MemorySwap", "PidsLimit"):
                 host.setdefault(key, 0)
             self._containers[found] = _Held(
                 {
@@ -115,7 +149,10 @@ class Memory(Calls):
                     "State": {"Status": "created", "ExitCode": 0, "Error": ""},
                     "Config": {k: body.get(k) for k in ("Image", "Labels", "Env", "Cmd", "StopTimeout", "Healthcheck")},
                     "HostConfig": host,
-                    "NetworkSettings": {"Networks": {network: {"NetworkID": self._network_id(network)}}, "Ports": {}},
+                    "NetworkSettings": {
+                        "Networks": {name: {"NetworkID": self._network_id(name)} for name in joined},
+                        "Ports": {},
+                    },
                 }
             )
             return found
@@ -207,14 +244,18 @@ class Memory(Calls):
                     raise errors.EngineError("network has active endpoints")
             self._networks.pop(network, None)
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> Volume:
+    def create_volume(self, volume: NamedVolume, labels: Mapping[str, str]) -> Volume:
+        name = volume.name
         with self._lock:
             self.calls.append(f"create-volume {name}")
-            return self._volumes.setdefault(name, Volume(name, dict(labels), "2026-01-01T00:00:00Z"))
+            made = Volume(name, dict(labels), "2026-01-01T00:00:00Z", volume.driver, volume.driver_opts)
+            return self._volumes.setdefault(name, made)
 
     def remove_volume(self, name: str) -> None:
         with self._lock:
             self.calls.append(f"remove-volume {name}")
+            if name in self.mounted():
+                raise errors.EngineError("volume is in use")
             self._volumes.pop(name, None)
 
     # --- for tests: the engine itself, not what lb makes of it
@@ -302,6 +343,25 @@ class Memory(Calls):
         if translate.checked(raw):
             passes = "true" in raw["Config"]["Healthcheck"]["Test"]
             raw["State"]["Health"] = {"Status": "healthy" if passes else "unhealthy"}
+
+
+@dataclass
+class _Pull(PullStream):
+    engine: Memory
+    image: str
+
+    def __iter__(self) -> Iterator[str]:
+        engine, image = self.engine, self.image
+        engine.calls.append(f"pull {image}")
+        yield "0.5 of 1.0 MB"
+        exact = {by_digest(name, digest): (digest, held) for name, (digest, held) in engine.registry.items()}
+        if image not in (known := engine.registry | exact):
+            raise errors.ImageUnavailable(f"image {image} can't be pulled: there is no registry in memory")
+        digest, held = known[image]
+        engine.images_here |= {image: held, by_digest(image, digest): held}
+
+    def close(self) -> None:
+        """It never takes long."""
 
 
 def _host_ports(raw: dict[str, Any]) -> set[str]:

@@ -16,6 +16,7 @@ class Proxy:
     def __init__(self, engine: str, path: Path) -> None:
         self.engine, self.path = engine, path
         self.requests: list[str] = []
+        self._clients: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
@@ -30,6 +31,14 @@ class Proxy:
         """How often the containers were listed."""
         return sum("/containers/json" in line for line in self.requests)
 
+    def cut(self) -> None:
+        """The engine is gone: what was open breaks off, and nobody answers."""
+        self.path.unlink()
+        self.close()
+        for client in self._clients:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._listener.close()
 
@@ -37,6 +46,7 @@ class Proxy:
         with contextlib.suppress(OSError):  # the listener was closed: the end
             while True:
                 client, _ = self._listener.accept()
+                self._clients.append(client)
                 upstream = socket.socket(socket.AF_UNIX)
                 upstream.connect(self.engine)
                 threading.Thread(target=self._pump, args=(client, upstream, True), daemon=True).start()

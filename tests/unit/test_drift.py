@@ -14,7 +14,7 @@ NETWORK = "net-shop"
 
 def kinds(restart: str = "unless-stopped", **given: Any) -> list[str]:
     replica = make_replica(make_row(make_service(restart=restart)), **given)
-    return [fault.kind for fault in drift.faults(replica, NETWORK)]
+    return [fault.kind for fault in drift.faults(replica, {"shop": NETWORK})]
 
 
 @pytest.mark.parametrize(
@@ -50,10 +50,45 @@ def test_a_policy_changed_by_hand_hides_no_stop(restart: str) -> None:
     assert kinds(restart, state="exited", restart_policy="no") == ["resized", "stopped"]
 
 
+@pytest.mark.parametrize(
+    ("networks", "state", "expected"),
+    [
+        (("net-shop", "net-other"), "running", []),
+        (("net-other",), "running", ["replica 1 was disconnected from its network"]),
+        (("net-shop",), "running", ["replica 1 was disconnected from the network of other"]),
+        (
+            ("elsewhere",),
+            "running",
+            ["replica 1 was disconnected from its network", "replica 1 was disconnected from the network of other"],
+        ),
+        (
+            ("net-shop",),
+            "exited",
+            ["replica 1 was disconnected from the network of other", "replica 1 was stopped (exit 0)"],
+        ),
+        (("net-shop", "gone"), "exited", ["replica 1 lost its network"]),
+        (("net-shop", "net-other", "more"), "running", []),
+    ],
+)
+def test_every_network_that_it_belongs_on(networks: tuple[str, ...], state: str, expected: list[str]) -> None:
+    replica = make_replica(make_row(make_service()), networks=networks, state=state)
+    wanted = {"other": "net-other", "shop": "net-shop"}
+    assert [fault.text for fault in drift.faults(replica, wanted)] == expected
+
+
+def test_what_an_older_lb_did_not_record_is_no_drift() -> None:
+    row = make_row(make_service())
+    older = type(row)(
+        row.id, row.ref, 1, 1, row.name, "r0", "r0", {"memory": 0, "cpus": 0, "restart": "unless-stopped"}
+    )
+    seen = {"memory": 0, "cpus": 0, "restart": "unless-stopped", "pids_limit": 5, "mem_reservation": 7}
+    assert drift.faults(make_replica(older, projection=seen), {"shop": NETWORK}) == ()
+
+
 def test_without_a_projection_nothing_counts_as_resized() -> None:
     row = make_row(make_service())
     bare = make_replica(type(row)(row.id, row.ref, 1, 1, row.name, "r0", "r0"), projection={"memory": 1})
-    assert drift.faults(bare, NETWORK) == ()
+    assert drift.faults(bare, {"shop": NETWORK}) == ()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,23 @@ from typing import Any
 import pytest
 
 from reconciler import fingerprint
-from reconciler.model import Healthcheck, Mount, Port, Spec, Update
+from reconciler.model import (
+    Device,
+    EnvFile,
+    Healthcheck,
+    Limits,
+    Links,
+    Logging,
+    Mount,
+    NamedVolume,
+    Port,
+    Powers,
+    Process,
+    Secret,
+    Spec,
+    Ulimit,
+    Update,
+)
 from tests.support.build import MIB, make_service
 
 # A value for every field of Spec, and the class of a change from unset (or the default) to it.
@@ -29,6 +45,36 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("stop_signal", "SIGQUIT", "replace"),
     ("stop_grace_period", 1, "replace"),
     ("update", Update("stop-first"), "record"),
+    ("update", Update(monitor=1), "record"),
+    ("platform", "linux/arm64", "replace"),
+    ("limits", Limits(mem_reservation=MIB), "in-place"),
+    ("limits", Limits(pids_limit=1), "in-place"),
+    ("limits", Limits(shm_size=MIB), "replace"),
+    ("limits", Limits(ulimits=(Ulimit("nofile", 1, 2),)), "replace"),
+    ("limits", Limits(sysctls=(("a", "1"),)), "replace"),
+    ("process", Process(user="1"), "replace"),
+    ("process", Process(group_add=("1",)), "replace"),
+    ("process", Process(working_dir="/x"), "replace"),
+    ("process", Process(read_only=True), "replace"),
+    ("process", Process(init=True), "replace"),
+    ("process", Process(init=False), "replace"),
+    ("process", Process(tty=True), "replace"),
+    ("process", Process(stdin_open=True), "replace"),
+    ("links", Links(network_mode="none"), "replace"),
+    ("links", Links(networks=("shop",)), "replace"),
+    ("links", Links(hostname="x"), "replace"),
+    ("links", Links(dns=("10.0.0.1",)), "replace"),
+    ("links", Links(extra_hosts=(("a", "10.0.0.1"),)), "replace"),
+    ("powers", Powers(privileged=True), "replace"),
+    ("powers", Powers(cap_add=("CHOWN",)), "replace"),
+    ("powers", Powers(cap_drop=("CHOWN",)), "replace"),
+    ("powers", Powers(security_opt=("no-new-privileges",)), "replace"),
+    ("powers", Powers(devices=(Device("/dev/a", "/dev/a"),)), "replace"),
+    ("logging", Logging("json-file"), "replace"),
+    ("logging", Logging(options=(("max-size", "1m"),)), "replace"),
+    ("container_labels", (("a", "b"),), "replace"),
+    ("env_files", (EnvFile("a.env", "ab"),), "record"),
+    ("secrets", (Secret("a", "/run/secrets/a", "ab"),), "replace"),
 ]
 
 
@@ -55,7 +101,15 @@ def everything() -> Any:
 
 
 def test_every_field_is_here() -> None:
-    assert {name for name, _, _ in CHANGES} == {field.name for field in fields(Spec)}
+    named = {"labels" if name == "container_labels" else name for name, _, _ in CHANGES}
+    assert named == {field.name for field in fields(Spec)}
+    for part in (Limits, Process, Links, Powers, Logging):
+        changed = [value for _, value, _ in CHANGES if isinstance(value, part)]
+        default = part()
+        touched = {
+            f.name for value in changed for f in fields(part) if getattr(value, f.name) != getattr(default, f.name)
+        }
+        assert touched == {field.name for field in fields(part)}
 
 
 @pytest.mark.parametrize(("name", "value", "kind"), CHANGES)
@@ -66,7 +120,10 @@ def test_the_class_of_every_field(name: str, value: Any, kind: str) -> None:
     assert (fingerprint.fingerprint(before) == fingerprint.fingerprint(after)) == (kind != "replace")
 
 
-@pytest.mark.parametrize(("given", "path"), [({"description": "x"}, "description"), ({"labels": {"a": "b"}}, "labels")])
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [({"description": "x"}, "description"), ({"labels": {"a": "b"}}, "labels"), ({"protect": True}, "protect")],
+)
 def test_meta_is_only_recorded(given: dict[str, Any], path: str) -> None:
     before, after = make_service(), make_service(**given)
     assert fingerprint.changed_fields(after, fingerprint.digests(before, "s"), "s") == [f"meta.{path}"]
@@ -90,6 +147,36 @@ def test_the_order_in_which_env_is_written_does_not_count() -> None:
 
 def test_names_and_places_do_not_count() -> None:
     assert fingerprint.fingerprint(make_service("a", file="x.yaml")) == fingerprint.fingerprint(make_service("b"))
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [Mount("/d", "volume", "d", nocopy=True), Mount("/d", "tmpfs", "", size=1), Mount("/d", "tmpfs", "", mode=1)],
+)
+def test_options_of_a_mount_count(mount: Mount) -> None:
+    plain = make_service(mounts=(Mount("/d", mount.kind, mount.source),))
+    assert fingerprint.fingerprint(plain) != fingerprint.fingerprint(make_service(mounts=(mount,)))
+
+
+def test_which_external_volume_counts_and_how_ours_was_made_does_not() -> None:
+    """Ours keeps its name; that it was made otherwise is a conflict, not a change."""
+    mounts = (Mount("/d", "volume", "d"),)
+
+    def of(volume: NamedVolume) -> str:
+        return fingerprint.fingerprint(make_service(mounts=mounts, volumes={"d": volume}))
+
+    assert of(NamedVolume("lb.shop.d", "nfs")) == fingerprint.fingerprint(make_service(mounts=mounts))
+    assert of(NamedVolume("one", external=True)) != of(NamedVolume("other", external=True))
+
+
+def test_of_a_volume_a_salted_hash_is_kept() -> None:
+    made = NamedVolume("v", "local", (("o", "password=x"),))
+    kept = fingerprint.definition(made, "salt")
+    assert kept.startswith("salt:") and "password" not in kept
+    assert fingerprint.defined_alike(made, kept)
+    assert not fingerprint.defined_alike(NamedVolume("v", "local", (("o", "password=y"),)), kept)
+    assert not fingerprint.defined_alike(NamedVolume("v"), kept) and not fingerprint.defined_alike(made, "")
+    assert fingerprint.defined_alike(NamedVolume("v"), "")
 
 
 def test_unset_and_empty_differ() -> None:

@@ -14,7 +14,7 @@ from threading import Timer
 import pytest
 
 from reconciler.errors import LockedError, StateError
-from reconciler.lock import Lock
+from reconciler.lock import Lock, holder
 
 HOLDER = """
 import sys
@@ -165,3 +165,29 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(StateError):
         Lock.acquire("engine", "lb apply x", tmp_path)
     assert (tmp_path / "precious").read_text() == "kept"
+
+
+def test_looking_at_the_holder_takes_nothing(tmp_path: Path) -> None:
+    assert holder("key", tmp_path) is None
+    with Lock.acquire("key", "lb apply", tmp_path):
+        found = holder("key", tmp_path)
+        assert found and (found.pid, found.command) == (os.getpid(), "lb apply")
+        assert holder("other", tmp_path) is None
+    assert holder("key", tmp_path) is None
+    Lock.acquire("key", "lb apply", tmp_path).close()
+
+
+def test_a_holder_that_died_holds_nothing(tmp_path: Path) -> None:
+    with Lock.acquire("key", "lb apply", tmp_path) as lock:
+        os.close(lock._handle)  # as the kernel does when the process ends, with its name left in the file
+        lock._handle = -1
+        assert holder("key", tmp_path) is None
+
+
+def test_a_lock_that_can_not_be_read_says_so(tmp_path: Path) -> None:
+    with Lock.acquire("key", "lb apply", tmp_path):
+        (file,) = tmp_path.iterdir()
+    file.unlink()
+    file.symlink_to("/dev/null")
+    with pytest.raises(StateError, match="can't be read"):
+        holder("key", tmp_path)

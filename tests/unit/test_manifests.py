@@ -1,7 +1,9 @@
 """Manifests: what is read from them, what is refused and in which words, and what nobody may conclude from it.
 
-`bad_manifests/*.txt` is a table: after `=== name` comes a manifest (web.yaml; namespace.yaml declares demo), and after
-each `>>>` the code, "incomplete" where it can't be told which objects are declared, and the line that a person reads.
+`bad_manifests/*.txt` is a table: after `=== name` comes a manifest (web.yaml; namespace.yaml declares demo; `+++ NAME`
+begins another file), and after each `>>>` the code, "incomplete" where it can't be told which objects are declared, and
+the line that a person reads. Where lb.yaml lists hosts, this is nas1; what is wrong with the source as a whole is a
+SourceError.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler import manifests
+from reconciler import manifests, schema
+from reconciler.errors import SourceError
 from reconciler.manifests import reading, units
 from reconciler.model import (
     DeleteBudget,
@@ -40,11 +43,21 @@ def trees(path: str) -> tuple[str, str]:
     return ("", f"{path} does not exist; create it") if "gone" in path else (DIGEST, "")
 
 
-def load(files: Mapping[str, str | bytes], lb: Mapping[str, Any] | None = None, **variables: str) -> Desired:
+def texts(path: str) -> tuple[str, str]:
+    return ("A=1\nno value here\n" if "bad" in path else "A=from ${WHERE:-file}\nB=2\n"), ""
+
+
+def load(
+    files: Mapping[str, str | bytes],
+    lb: Mapping[str, Any] | None = None,
+    settings: manifests.Settings | None = None,
+    host: str = "",
+    **variables: str,
+) -> Desired:
     content = {name: text.encode() if isinstance(text, str) else text for name, text in files.items()}
     return manifests.load(
-        {"namespace.yaml": NAMESPACE.encode(), **content}, source="shop", root="/srv",
-        settings=manifests.Settings(lb or {}), variables=variables, trees=trees,
+        {"namespace.yaml": NAMESPACE.encode(), **content}, source="shop", root="/srv", host=host,
+        settings=settings or manifests.Settings(lb or {}), variables=variables, trees=trees, texts=texts,
     )  # fmt: skip
 
 
@@ -73,16 +86,29 @@ def table() -> list[Any]:
     return found
 
 
+def told(text: str) -> list[str]:
+    first, *more = re.split(r"^\+\+\+ ", text, flags=re.MULTILINE)
+    files = dict(part.split("\n", 1) for part in more) | ({"web.yaml": first} if first.strip() else {})
+    content = files.pop("lb.yaml", "").encode()
+    settings, problems = manifests.settings("lb.yaml", content)
+    if problems:
+        return [f"{p.code} | {p}" for p in problems]
+    try:
+        desired = load(files, settings=settings, host="nas1" if settings.hosts else "")
+    except SourceError as error:
+        return [f"SourceError | {error.message} | {error.hint}"]
+    state = "" if desired.complete else " incomplete"
+    return [f"{p.code}{state} | {p}" for p in desired.problems]
+
+
 @pytest.mark.parametrize(("text", "expected"), table())
 def test_a_bad_manifest_is_refused_with_what_to_write(text: str, expected: list[str]) -> None:
-    desired = load({"web.yaml": text})
-    state = "" if desired.complete else " incomplete"
-    assert [f"{p.code}{state} | {p}" for p in desired.problems] == expected
+    assert told(text) == expected
 
 
 def test_the_table_is_long_and_names_nothing_twice() -> None:
     names = [case.id for case in table()]
-    assert len(names) > 50
+    assert len(names) >= 150
     assert len(names) == len(set(names))
 
 
@@ -258,10 +284,19 @@ _ANY = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=6,
 )
-_FIELDS = [
-    "image", "pull_policy", "replicas", "memory", "cpus", "entrypoint", "command", "env", "ports", "volumes",
-    "healthcheck", "depends_on", "restart", "stop_signal", "stop_grace_period", "update",
-]  # fmt: skip
+_FIELDS = sorted(schema.load("manifest")["$defs"]["spec"]["properties"])
+# Bits of what the fields look for, in any order.
+_BITS = st.lists(st.sampled_from([*"a1/:=.-,m~$} ", "ro", "lb.", "::1", "/dev/x", "${", "all", ".."]), max_size=5).map(
+    "".join
+)
+_KEYS = _BITS | st.sampled_from(
+    ["source", "target", "type", "path", "soft", "hard", "nofile", "driver", "options", "external", "driver_opts"]
+)
+_NEAR = st.recursive(
+    _BITS | st.integers(-2, 2**64) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -270,6 +305,21 @@ def test_no_value_of_a_field_ends_the_reader(spec: dict[str, Any]) -> None:
     value = {"apiVersion": "lb/v1", "kind": "Service", "meta": {"name": "web", "namespace": "demo"}}
     desired = load({"web.yaml": manifests.write([{**value, "spec": {"image": "a", **spec}}])})
     assert WEB in desired.services or desired.problems
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.dictionaries(st.sampled_from(_FIELDS), _NEAR, max_size=4))
+def test_nor_does_one_that_is_nearly_right(spec: dict[str, Any]) -> None:
+    test_no_value_of_a_field_ends_the_reader.hypothesis.inner_test(spec)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(_BITS, _NEAR, max_size=3) | _NEAR, _NEAR)
+def test_nor_does_the_spec_of_a_namespace(volumes: Any, share_with: Any) -> None:
+    spec = {"volumes": volumes, "share_with": share_with}
+    value = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": {"name": "x"}, "spec": spec}
+    desired = load({"web.yaml": manifests.write([value])})
+    assert "x" in desired.namespaces or desired.problems
 
 
 # Variables
@@ -490,9 +540,8 @@ def test_settings_have_defaults() -> None:
         ("namespace: A", "lb.yaml:1:12: namespace: must look like demo "
          "(Namespace of services that name none: small letters, digits and dashes, at most 63)"),
         ("delete_budget: {percent: 120}", "lb.yaml:1:26: delete_budget.percent: must be at most 100"),
-        ("policy: {}", "lb.yaml:1:1: policy: belongs into the host's /etc/lb/host.yaml, "
-         "which this version does not read yet"),
-        ("templates: {}", "lb.yaml:1:1: templates: is not yet supported by this version"),
+        ("policy: {}", "lb.yaml:1:1: policy: belongs into the host's own /etc/lb/host.yaml: "
+         "a repository does not decide it"),
         ("variables: {A: [1]}", "lb.yaml:1:16: variables.A: must be text or a number or true or false"),
         ("name: a\n---\nname: b", "lb.yaml:3:1: lb.yaml is one document; remove what follows ---"),
     ],

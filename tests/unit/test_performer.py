@@ -10,7 +10,7 @@ import pytest
 
 from reconciler import errors
 from reconciler.backoff import Backoff
-from reconciler.model import Mount, Outcome
+from reconciler.model import Mount, NamedVolume, Outcome
 from tests.support.faults import Hook, Point
 from tests.support.memory import Memory
 from tests.support.scenarios import MIB, World, service, source
@@ -99,7 +99,7 @@ def test_a_replica_that_a_person_pauses_at_the_gate_condemns_nothing(world: Worl
 @pytest.mark.parametrize(("labels", "result"), [({}, "failed"), ({"lb.namespace": "t"}, "done")])
 def test_a_volume_that_somebody_else_makes_meanwhile(world: World, labels: dict[str, str], result: str) -> None:
     def others(hook: Hook, point: Point, act: Any) -> Any:
-        hook.engine.create_volume("lb.t.data", labels)
+        hook.engine.create_volume(NamedVolume("lb.t.data"), labels)
         return act()
 
     world.cycle(source(service("still")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -143,10 +144,9 @@ def test_refused_in_place_becomes_a_replacement() -> None:
     assert action.base == "", "the revision of the refused update made no containers to be kept"
 
 
-def test_an_image_that_moved_is_a_change_only_where_it_is_always_asked_for() -> None:
-    assert steady(make_service()).has_images(nginx="sha256:new").text() == "no changes"
-    world = steady(make_service(pull_policy="always")).has_images(nginx="sha256:new")
-    assert only_cause(world) == ("replace: image digest of docker.io/library/nginx:1 is sha256:new, was sha256:old")
+@pytest.mark.parametrize("policy", ["missing", "always", "never"])
+def test_a_tag_that_was_moved_on_the_engine_is_no_change(policy: str) -> None:
+    assert steady(make_service(pull_policy=policy)).has_images(nginx="sha256:new").text() == "no changes"
 
 
 def test_dependencies_come_first() -> None:
@@ -636,3 +636,71 @@ def test_removals_under_way_count_against_the_budget_and_are_not_held_back() -> 
     (guard,) = more.guards
     assert guard.kind == "mass-delete" and guard.refs == (Ref("shop", "s2"),)
     assert "2 more in the last ten minutes" in guard.message
+
+
+NGINX, OLD, NEW = "docker.io/library/nginx:1", "sha256:" + "0" * 64, "sha256:" + "1" * 64
+
+
+def always_asked(digest: str, images: Mapping[str, str] | None = None, **given: Any) -> World:
+    """The registry names this digest; the current revision, made of sha256:old, has that of OLD."""
+    service = make_service(pull_policy="always", **given)
+    known = make_recorded(service, current=make_revision(service, digest=OLD))
+    observed = {NGINX: "sha256:old", "sha256:old": "sha256:old", f"docker.io/library/nginx@{OLD}": "sha256:old"}
+    world = steady(service).remembers(known)
+    seen = replace(world.observed, images={**observed, **(images or {})}, digests={NGINX: digest})
+    return replace(world, observed=seen)
+
+
+def test_the_registrys_digest_counts_where_it_was_asked() -> None:
+    assert always_asked(OLD).text() == "no changes"
+    assert always_asked(OLD, {NGINX: "sha256:other"}).text() == "no changes", "whatever the tag here names"
+    world = always_asked(NEW)
+    assert only_cause(world) == f"replace: image digest of {NGINX} is {NEW[:19]}, was {OLD[:19]}"
+    (action,) = world.plan().actions
+    assert (action.image_id, action.digest, action.moved) == ("", NEW, True)
+    assert always_asked(NEW, {f"docker.io/library/nginx@{NEW}": "sha256:old"}).text() == "no changes", "the same image"
+
+
+@pytest.mark.parametrize("also", [{"replicas": 2}, {"memory": 64 * MIB}, {"env": {"A": "b"}}])
+def test_a_digest_is_all_there_is_only_where_nothing_else_is_to_be_done(also: dict[str, Any]) -> None:
+    world = always_asked(NEW)
+    assert [a.moved for a in world.plan().actions] == [True]
+    assert [a.moved for a in world.sees("web-1", state="exited").plan().actions] == [False]
+    assert [a.moved for a in world.wants(make_service(pull_policy="always", **also)).plan().actions] == [False]
+
+
+def test_a_digest_that_failed_is_held_and_another_is_tried() -> None:
+    for asked, verb in ((NEW, "held"), ("sha256:" + "2" * 64, "replace")):
+        world = always_asked(asked)
+        service = world.desired.services[WEB]
+        failed = make_revision(service, 1, status="failed", image_id="sha256:new", digest=NEW)
+        known = replace(world.recorded.services[WEB], failed=failed)
+        (action,) = world.remembers(known).plan().actions
+        assert action.verb == verb
+
+
+def test_what_is_gone_from_the_engine_is_made_again_of_the_same_image() -> None:
+    service = make_service()
+    world = steady(service).remembers(make_recorded(service, current=make_revision(service, digest=OLD)))
+    here = world.sees("web-1", state="exited").has_images(nginx="sha256:new")
+    (action,) = here.plan().actions
+    assert (action.verb, action.image_id, action.digest, action.base) == ("heal", "", OLD, "r0")
+    kept = replace(here, observed=replace(here.observed, images={**here.observed.images, "x": "sha256:old"}))
+    (action,) = kept.plan().actions
+    assert (action.image_id, action.digest) == ("sha256:old", OLD)
+
+
+def test_a_rollout_that_is_carried_on_keeps_its_image() -> None:
+    old, new = make_service(), make_service(image=NEW_IMAGE)
+    pending = make_revision(new, 1, status="pending", digest=NEW, image_id="sha256:new")
+    world = steady(old).wants(new).remembers(make_recorded(old, pending=pending))
+    (action,) = world.plan().actions
+    assert (action.base, action.image_id, action.digest) == ("r1", "", NEW)
+
+
+def test_a_reference_by_tag_and_digest_is_known_by_its_digest() -> None:
+    service = make_service(image=f"{NGINX}@{OLD}")
+    world = empty(service)
+    seen = replace(world.observed, images={f"docker.io/library/nginx@{OLD}": "sha256:old", NGINX: "sha256:new"})
+    action = replace(world, observed=seen).plan().actions[-1]
+    assert (action.image_id, action.digest) == ("sha256:old", OLD)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from reconciler import errors, fingerprint, schema
-from reconciler.cli import lb
+from reconciler.cli import lb, run
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -35,7 +36,16 @@ def test_the_class_of_a_field(field: str, said: str) -> None:
     assert fingerprint.field_class(field) == said.replace(" ", "-")
 
 
-@pytest.mark.parametrize(("name", "command"), lb.commands.items())
+def commands(group: click.Group, before: str = "") -> list[tuple[str, click.Command]]:
+    """Those inside of groups with the group's name before theirs."""
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        inner = isinstance(command, click.Group)
+        found += commands(command, f"{before}{name} ") if inner else [(f"{before}{name}", command)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), commands(lb))
 def test_every_command_and_option_is_named(name: str, command: click.Command) -> None:
     text = section("Commands")
     assert f"| `lb {name}" in text
@@ -46,3 +56,68 @@ def test_every_command_and_option_is_named(name: str, command: click.Command) ->
 def test_every_exit_code_is_explained() -> None:
     said = {int(code) for code in re.findall(r"^\| (\d+) \|", section("Commands"), re.MULTILINE)}
     assert said == {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+
+
+# From Compose to lb
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, on a host that allows nothing."""
+    (tmp_path / "host.yaml").touch()
+    monkeypatch.setenv("LB_HOST_CONFIG", str(tmp_path / "host.yaml"))
+    (tmp_path / "source").mkdir()
+    return tmp_path / "source"
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```$", section("From Compose to lb"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_two_voting_apps_are_the_same() -> None:
+    compose, ours = blocks()
+    wanted = yaml.safe_load(compose)["services"]
+    for spec in wanted.values():
+        for theirs, name in {"environment": "env", "mem_limit": "memory"}.items():
+            if theirs in spec:
+                spec[name] = spec.pop(theirs)
+        for dependency in spec.get("depends_on", {}).values():
+            dependency["condition"] = dependency["condition"].removeprefix("service_")
+    found = [document for document in yaml.safe_load_all(ours) if document["kind"] == "Service"]
+    assert {document["meta"]["name"]: document["spec"] for document in found} == wanted
+
+
+def test_the_voting_app_of_the_readme_is_valid(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "lb.yaml").write_text("namespace: voting\n")
+    (source / "all.yaml").write_text(blocks()[1])
+    (source / "app.env").write_text("A=1\n")
+    (source / "vote").mkdir()
+    assert run(["validate", str(source)]) == 0
+    assert capsys.readouterr().out == "4 objects are valid\n"
+
+
+KEYS = [
+    "environment",
+    "mem_limit",
+    "deploy",
+    "scale",
+    "tmpfs",
+    "configs",
+    "extends",
+    "container_name",
+    "build",
+    "profiles",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_compose_is_in_the_table_and_answered(
+    key: str, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.search(rf"^\| [^|]*`{key}\b", section("From Compose to lb"), re.MULTILINE)
+    meta = "meta: {name: a, namespace: n}"
+    (source / "a.yaml").write_text(f"apiVersion: lb/v1\nkind: Service\n{meta}\nspec: {{image: x, {key}: y}}\n")
+    (source / "n.yaml").write_text("apiVersion: lb/v1\nkind: Namespace\nmeta: {name: n}\n")
+    assert run(["validate", str(source)]) == errors.EXIT_INVALID
+    said = capsys.readouterr().out
+    assert re.search(rf"^a.yaml:4:\d+: spec\.{key}: .*(write|remove) ", said, re.MULTILINE), said

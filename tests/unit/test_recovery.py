@@ -59,6 +59,14 @@ def test_it_belongs_to_the_generation_of_its_revision() -> None:
     assert recover(world.recorded, world.observed).recorded.services[WEB].containers[-1].base == "r0"
 
 
+def test_a_volume_keeps_how_it_was_made() -> None:
+    world = opened(steady(make_service()), step="volume", target="lb.shop.data")
+    made = Volume("lb.shop.data", {"lb.intent": "n1", "lb.fingerprint": "salt:hash"}, "then")
+    found = recover(world.recorded, replace(world.observed, volumes=(made,)))
+    assert found.recorded.volumes["lb.shop.data"].definition == "salt:hash"
+    assert found.settled[0][1].definition == "salt:hash"
+
+
 def test_another_nonce_is_not_ours() -> None:
     world = opened(steady(make_service())).sees_also(marked("other"))
     found = recover(world.recorded, world.observed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import render, schema, status
+from reconciler import render, schema, status, views
 from reconciler.model import Outcome, Place, Plan, Port, Problem, RecordedNamespace, Ref
 from tests.support.build import (
     AT,
@@ -94,38 +94,7 @@ def test_outcomes_show_what_failed_and_its_last_lines() -> None:
 
 def shown(world: World) -> dict[str, Any]:
     (service,) = world.recorded.services.values()
-    return render.service_json(service, status.of(service, world.observed))
-
-
-def test_a_service_is_the_references_object() -> None:
-    written = {"image": "redis:7", "command": ["redis-server", "--save"], "env": {"A": "${A}"}, "ports": ["80"]}
-    current = make_revision(REDIS, 3, parent="r2", written=written)
-    found = shown(steady(REDIS).remembers(make_recorded(REDIS, current=current)))
-    assert found["meta"] == {
-        "name": "redis",
-        "description": "",
-        "replicas": 2,
-        "namespace": "shop",
-        "created": AT,
-        "updated": AT,
-        "labels": {},
-    }
-    assert found["state"] == {
-        "state": "started",
-        "status": "",
-        "resources": {"memory": 128},
-        "replicas": {"total": 2, "provision": 0, "ready": 2, "running": 2, "created": 0, "stopped": 0, "errored": 0},
-    }
-    assert found["spec"] == [
-        {
-            "meta": {"id": "r3", "parent": "r2", "revision": 3, "labels": {}, "created": AT, "updated": AT},
-            "memory": 64,
-            "command": "redis-server --save",
-            "image": "docker.io/library/redis:7",
-            "env": ["A=${A}"],
-            "ports": ["80"],
-        }
-    ]
+    return views.service_json(service, status.of(service, world.observed), AT)
 
 
 def test_the_last_good_revision_is_shown_beside_a_failed_one() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from reconciler import rollout
-from reconciler.model import Action, Mount, Port, Replica, Service, Update
+from reconciler.model import Action, Links, Mount, Port, Replica, Service, Update
 from tests.support.build import (
     MIB,
     make_action,
@@ -21,7 +22,7 @@ from tests.support.build import (
 
 PAIR = make_service(replicas=2)
 NEW = make_service(replicas=2, image="docker.io/library/nginx:2")
-UNCHANGED = {"memory": 0, "cpus": 0, "restart": "unless-stopped"}
+UNCHANGED = {"memory": 0, "mem_reservation": 0, "cpus": 0, "pids_limit": 0, "restart": "unless-stopped"}
 
 
 def live(service: Service, count: int) -> list[Replica]:
@@ -156,7 +157,7 @@ def test_what_a_cut_off_rollout_made_is_mended_before_it_must_pass_the_gate() ->
     check(
         make_action("replace", make_service(update=Update(order="stop-first")), *live(PAIR, 1), new, base="r1"),
         """
-        stop 1 web-1; update 1 web-1-3; connect 1 web-1-3; start 1 web-1-3; await 1 web-1-3
+        stop 1 web-1; update 1 web-1-3; connect 1 web-1-3 shop; start 1 web-1-3; await 1 web-1-3
         finally remove 1 web-1
         """,
     )
@@ -258,10 +259,10 @@ def test_a_removal() -> None:
         ({"state": "paused"}, "unpause 1 web-1"),
         ({"name": "x"}, "rename 1 web-1 shop.web.1-1"),
         ({"projection": {**UNCHANGED, "restart": "no"}}, "update 1 web-1"),
-        ({"networks": ()}, "connect 1 web-1"),
+        ({"networks": ()}, "connect 1 web-1 shop"),
         (
             {"state": "paused", "name": "x", "networks": ()},
-            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1",
+            "unpause 1 web-1; rename 1 web-1 shop.web.1-1; connect 1 web-1 shop",
         ),
         ({"state": "dead"}, "create 1 new; start 1 new; await 1 new\nfinally remove 1 web-1"),
         (
@@ -287,6 +288,64 @@ def test_a_limit_set_by_hand_where_none_is_wanted_needs_a_new_container() -> Non
     sized = make_service(memory=32 * MIB)
     changed = make_replica(make_row(sized), projection={**UNCHANGED, "memory": 64 * MIB})
     check(make_action("heal", sized, changed), "update 1 web-1")
+
+
+JOINED = make_service(links=Links(networks=("a", "b")))
+
+
+def test_a_container_is_connected_to_the_other_networks_before_it_starts() -> None:
+    check(
+        make_action("create", JOINED),
+        """
+        create 1 new; connect 1 new a; connect 1 new b; start 1 new; await 1 new
+        """,
+    )
+
+
+def test_one_that_was_created_and_not_connected_everywhere_is_carried_on() -> None:
+    old = make_replica(make_row(PAIR), networks=("net-shop",))
+    new = make_replica(make_row(JOINED, 1, 2, "r1"), state="created", networks=("net-shop", "net-a"))
+    check(
+        make_action("replace", JOINED, old, new, base="r1"),
+        """
+        connect 1 web-1-2 b; start 1 web-1-2; await 1 web-1-2; stop 1 web-1
+        finally remove 1 web-1
+        """,
+    )
+    check(
+        make_action("create", JOINED, new, base="r1"),
+        """
+        connect 1 web-1-2 b; start 1 web-1-2; await 1 web-1-2
+        """,
+    )
+
+
+@pytest.mark.parametrize("key", ["mem_reservation", "pids_limit"])
+def test_a_new_limit_set_by_hand_where_none_is_wanted_needs_a_new_container(key: str) -> None:
+    limited = make_replica(make_row(make_service()), projection={**UNCHANGED, key: 64 * MIB})
+    assert "create 1 new" in str(rollout.steps(make_action("heal", make_service(), limited)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"links": Links(network_mode="host")}, "stop-first"),
+        ({"links": Links(network_mode="none")}, "start-first"),
+        ({"mounts": (Mount("/x", "host", "/srv"),)}, "stop-first"),
+        ({"mounts": (Mount("/x", "host", "/srv", True),)}, "start-first"),
+        ({"mounts": (Mount("/x", "host", "/srv"),), "replicas": 2}, "start-first"),
+        ({"mounts": (Mount("/x", "tmpfs", ""),)}, "start-first"),
+    ],
+)
+def test_the_order_where_two_copies_would_meet(spec: dict[str, Any], expected: str) -> None:
+    assert rollout.order(make_service(**spec)) == expected
+
+
+def test_a_limit_that_an_older_lb_did_not_record_replaces_nothing() -> None:
+    row = make_row(make_service())
+    then = {key: value for key, value in UNCHANGED.items() if key != "pids_limit"}
+    older = make_replica(replace(row, projection=then), projection={**UNCHANGED, "pids_limit": 5})
+    check(make_action("heal", make_service(), older), "")
 
 
 def test_of_two_of_one_number_the_running_one_stays() -> None:

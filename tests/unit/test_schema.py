@@ -11,7 +11,7 @@ import pytest
 from reconciler import schema
 from reconciler.errors import UsageError
 
-NAMES = ["manifest", "source", "plan"]
+NAMES = ["manifest", "source", "host", "plan"]
 SERVICE = {"apiVersion": "lb/v1", "kind": "Service", "meta": {"name": "a", "namespace": "b"}, "spec": {"image": "c"}}
 
 
@@ -45,7 +45,7 @@ def test_schemas_are_schemas(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema.load(name))
 
 
-@pytest.mark.parametrize("name", ["manifest", "source"])
+@pytest.mark.parametrize("name", ["manifest", "source", "host"])
 def test_every_property_is_described_and_shown(name: str) -> None:
     found = dict(properties(schema.load(name)))
     assert found
@@ -65,6 +65,7 @@ def test_examples_of_properties_are_valid() -> None:
 def test_nothing_unknown_is_let_through() -> None:
     root = schema.load("manifest")
     closed = [*maps(root["$defs"]), root["$defs"]["Namespace"], root["$defs"]["Service"], *maps(schema.load("source"))]
+    closed += list(maps(schema.load("host")))
     assert closed
     assert all(found["additionalProperties"] is False for found in closed)
 
@@ -77,7 +78,7 @@ def test_a_valid_document_has_no_complaints() -> None:
 def test_an_unknown_key_is_told_with_those_that_may_stand_there() -> None:
     (found,) = schema.validate("manifest", {**SERVICE, "meta": {"name": "a", "id": 1}})
     assert (found.path, found.unknown) == (("meta",), "id")
-    assert found.known == ("name", "namespace", "description", "labels")
+    assert found.known == ("name", "namespace", "description", "labels", "protect", "hosts")
 
 
 @pytest.mark.parametrize(
@@ -109,5 +110,5 @@ def test_a_newline_at_the_end_is_part_of_a_name() -> None:
 
 @pytest.mark.parametrize("name", ["nothing", "../manifest", ""])
 def test_a_schema_that_is_not_there(name: str) -> None:
-    with pytest.raises(UsageError, match="there are manifest, source and plan"):
+    with pytest.raises(UsageError, match="there are manifest, source, host and plan"):
         schema.load(name)

@@ -213,3 +213,24 @@ def test_a_folder_in_a_tree_that_can_not_be_read_does_not_look_empty(
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PermissionError):
         list(snapshots.content(root, "tree"))
+
+
+def test_what_nobody_needs_is_removed(root: Path, state: Path) -> None:
+    names = {part: digest(root, part) for part in ("site", "web.conf")}
+    snapshots.keep(state, root, {name: part for part, name in names.items()})
+    mounted = str(snapshots.path(state, names["site"]))
+    being_written = state / "snapshots" / ".new-x"
+    being_written.mkdir()
+    abandoned = state / "snapshots" / ".new-y"
+    abandoned.mkdir()
+    os.utime(abandoned, (1, 1))
+    snapshots.prune(state, [mounted, names["web.conf"]])
+    assert sorted(p.name for p in (state / "snapshots").iterdir()) == sorted([".new-x", *names.values()])
+    snapshots.prune(state, [mounted])
+    assert sorted(p.name for p in (state / "snapshots").iterdir()) == sorted([".new-x", names["site"]])
+    assert (snapshots.path(state, names["site"]) / "index.html").read_text() == "hello"
+
+
+def test_without_any_snapshot_there_is_nothing_to_remove(state: Path) -> None:
+    snapshots.prune(state, [])
+    assert not state.exists()

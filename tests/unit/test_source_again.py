@@ -15,6 +15,7 @@ import pytest
 
 from reconciler import manifests, schema, source
 from reconciler.errors import SourceError
+from reconciler.manifests import lb_yaml, reading
 from reconciler.model import Ref
 from reconciler.source import Source
 
@@ -69,7 +70,7 @@ class Work:
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Work:
     done = Work()
-    opened, parsed, validated = Path.open, manifests.read, schema.validate
+    opened, parsed, validated = Path.open, reading.read, schema.validate
 
     def opening(self: Path, *arguments: object, **options: object) -> object:
         if arguments == ("rb",) or options.get("mode") == "rb":
@@ -86,6 +87,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
     monkeypatch.setattr(Path, "open", opening)
     monkeypatch.setattr(manifests, "read", parsing)
+    monkeypatch.setattr(lb_yaml, "read", parsing)
     monkeypatch.setattr(schema, "validate", validating)
     return done
 
@@ -311,6 +313,15 @@ def test_the_digest_overlooks_what_does_not_count(root: Path) -> None:
     assert source.read(root, variables={}).digest == before
 
 
+def test_the_folder_to_watch_is_the_path_as_given_or_the_root_above(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "current").symlink_to("source")
+    assert Source(root).folder() == root
+    assert Source(tmp_path / "current").folder() == tmp_path / "current"
+    for part in ("apps", "apps/web.yaml", "lb.yaml"):
+        assert Source(tmp_path / "current" / part).folder() == root
+    assert Source(tmp_path / "later").folder() == tmp_path / "later"
+
+
 # Any edits in any order
 
 
@@ -350,7 +361,7 @@ class Editor:
             write(file, file.read_text()[: len(file.read_text()) // 2])
 
     def remove(self, n: int) -> None:
-        if not self.file(n).is_dir():
+        if self.file(n).is_symlink() or not self.file(n).is_dir():
             self.file(n).unlink(missing_ok=True)
 
     def rename(self, n: int) -> None:
@@ -408,6 +419,18 @@ class Editor:
         texts = ("name: shop\n", "variables: {TAG: '2'}\n", "nonsense: 1\n", "name: [\n", "namespace: demo\n", "")
         write(self.root / "lb.yaml", texts[n % len(texts)])
 
+    def many_settings(self, n: int) -> None:
+        """Templates and hosts come, change and go."""
+        spec = ("{image: a, volumes: ['./site:/www:ro']}", "{image: b, env: {N: '${N:-0}'}}", "{x: 1}", "7")[n % 4]
+        where = ("nas1: {variables: {N: 1}}, nas2: ", "nas1: , nas2: {variables: {N: 2}}", "nas2: ")[n // 4 % 3]
+        write(self.root / "lb.yaml", f"templates: {{t: {spec}}}\nhosts: {{{where}}}\n")
+
+    def write_for_hosts(self, n: int) -> None:
+        hosts = ("[nas1]", "[nas2]", "['nas*']", "[nas3]", "nas1")[n % 5]
+        spec = ("{template: t}", "{template: t, env: {N: null}}", "{template: u}", "{image: c}")[n // 5 % 4]
+        text = service(self.NAMES[n % 4]).replace("namespace: demo", f"namespace: demo, hosts: {hosts}")
+        write(self.file(n), text.partition("spec:")[0] + f"spec: {spec}\n")
+
     def no_settings(self, n: int) -> None:
         (self.root / "lb.yaml").unlink(missing_ok=True)
 
@@ -449,10 +472,12 @@ def test_after_any_edits_it_equals_a_first_reading(
 
     chance = random.Random(seed)
     edits = list(editor.edits())
-    assert len(edits) == 18
+    assert len(edits) == 20
     # An edit that spoils the whole source is rarer, or little else would be seen.
-    weights = [1 if edit.__name__ in ("clear", "settings", "folder", "deny") else 4 for edit in edits]
-    readers = [Source(root, clock=clock), Source(root, clock=clock)]
+    weights = [
+        1 if edit.__name__ in ("clear", "settings", "folder", "deny", "write_for_hosts") else 4 for edit in edits
+    ]
+    readers = [Source(root, clock=clock, host="nas1"), Source(root, clock=clock, host="nas1")]
     failed = 0
     for step in range(60):
         edit, number = chance.choices(edits, weights)[0], chance.randrange(24)
@@ -464,7 +489,7 @@ def test_after_any_edits_it_equals_a_first_reading(
         with monkeypatch.context() as patched:
             patched.setattr(Path, "open", opening)
             patched.setattr(Path, "read_bytes", reading)
-            fresh = outcome(lambda: source.read(root, variables={}))
+            fresh = outcome(lambda: source.read(root, variables={}, host="nas1"))
             for reader in readers[: 1 + step % 2]:  # the second one sleeps through every other edit
                 assert outcome(reader.read) == fresh, f"step {step}: {edit.__name__} {number}"
         failed += isinstance(fresh[0], str)  # type: ignore[index]

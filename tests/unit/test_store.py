@@ -75,8 +75,9 @@ def service(ref: Ref = WEB, **spec: Any) -> Service:
 
 
 def open_revision(
-    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None, image_id: str = "sha256:1"
-) -> Revision:
+    store: Store, wanted: Service, parent: Revision | None = None, base: str | None = None,
+    image_id: str = "sha256:1", digest: str = "",
+) -> Revision:  # fmt: skip
     return store.open_revision(
         wanted,
         source="src",
@@ -85,6 +86,7 @@ def open_revision(
         parent=parent,
         base=base,
         image_id=image_id,
+        digest=digest,
     )
 
 
@@ -183,6 +185,53 @@ def test_a_state_of_the_first_version_opens(tmp_path: Path) -> None:
     with closing(Store.open(tmp_path)) as store:
         assert store.state_id == "mine"
         assert not store.recorded().services
+
+
+def test_what_is_recorded_without_hosts_is_for_all(tmp_path: Path) -> None:
+    """A row of a version that knew neither hosts nor templates."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        db.executescript(MIGRATIONS[0] + MIGRATIONS[1])
+        db.execute("insert into meta values ('state_id', 'mine')")
+        db.execute("insert into namespaces values ('shop', 's', 'f', 1, '', '{}', 'c', 'u', '')")
+        db.execute("insert into services values ('shop', 'web', 's', 'f', 1, '', '{}', '[]', 'c', 'u')")
+        db.execute("pragma user_version = 2")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        recorded = store.recorded()
+        assert recorded.namespaces["shop"].hosts == () and recorded.services[WEB].hosts == ()
+
+
+def test_hosts_and_what_the_author_wrote_come_back(store: Store) -> None:
+    wanted = replace(service(), hosts=("nas1", "edge-*"), authored={"template": "web", "memory": None})
+    promoted(store, wanted)
+    store.record_namespace(replace(SHOP, hosts=("nas1",)), "src")
+    recorded = store.recorded()
+    known = recorded.services[WEB]
+    assert known.hosts == wanted.hosts and recorded.namespaces["shop"].hosts == ("nas1",)
+    assert known.current and known.current.authored == wanted.authored and known.current.written == wanted.written
+    plain = replace(service(), description="Other")
+    store.record_service(plain, "src", fingerprint.digests(plain, known.current.id))
+    known = store.recorded().services[WEB]
+    assert known.hosts == () and known.current and known.current.authored == {}
+
+
+def test_what_is_recorded_survives_every_migration(tmp_path: Path) -> None:
+    """Of a state of two versions back: what its tables did not know has its default."""
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        for script in MIGRATIONS[:2]:
+            db.executescript(script)
+        db.execute("insert into namespaces values ('shop', 'src', 'a.yaml', 1, '', '{}', 'then', 'then', 'n1')")
+        db.execute("insert into services values ('shop', 'web', 'src', 'b.yaml', 1, '', '{}', '[]', 'then', 'then')")
+        db.execute("insert into volumes values ('lb.shop.data', 'shop', 'then')")
+        db.execute("insert into meta values ('state_id', 'mine')")
+        db.execute("pragma user_version = 2")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        found = store.recorded()
+    space, known = found.namespaces["shop"], found.services[WEB]
+    assert (space.network, space.protect, space.share_with, space.written) == ("n1", False, (), {})
+    assert (known.place.file, known.protect) == ("b.yaml", False)
+    assert found.volumes["lb.shop.data"] == RecordedVolume("lb.shop.data", "shop", "then", "")
 
 
 def test_several_processes_may_make_the_state_at_once(tmp_path: Path) -> None:
@@ -297,13 +346,14 @@ def test_networks_and_volumes(store: Store) -> None:
     store.record_namespace(SHOP, "src")
     assert store.recorded().namespaces["shop"].network == "n2"
 
-    store.end(store.begin("volume", WEB, "", 0, "").nonce, Effect("volume", "x", "lb.shop.data", created="then"))
+    nonce = store.begin("volume", WEB, "", 0, "").nonce
+    store.end(nonce, Effect("volume", "x", "lb.shop.data", created="then"))
     store.adopt_volume(RecordedVolume("lb.shop.old", "shop", "before"))
     store.forget_service(WEB, "src")
     store.forget_namespace("shop")
     assert store.recorded().namespaces == {}
     assert store.recorded().volumes == {
-        "lb.shop.data": RecordedVolume("lb.shop.data", "shop", "then"),
+        "lb.shop.data": RecordedVolume("lb.shop.data", "shop", "then", nonce=nonce),
         "lb.shop.old": RecordedVolume("lb.shop.old", "shop", "before"),
     }
 
@@ -413,8 +463,35 @@ def test_a_failure_is_remembered_beside_the_current_revision(store: Store, clock
 
 def test_the_image_is_known_later(store: Store) -> None:
     revision = open_revision(store, service(), image_id="")
-    store.set_image(revision.id, "sha256:9")
-    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9")
+    store.set_image(revision.id, "sha256:9", "sha256:d")
+    assert store.recorded().services[WEB].pending == replace(revision, image_id="sha256:9", digest="sha256:d")
+
+
+def test_an_interrupted_rollout_of_another_digest_is_another(store: Store) -> None:
+    first = open_revision(store, service(), image_id="", digest="sha256:a")
+    store.set_image(first.id, "sha256:1", "sha256:a")
+    assert open_revision(store, service(), image_id="", digest="sha256:a").id == first.id
+    assert open_revision(store, service(), image_id="sha256:1", digest="sha256:b").id == first.id, "the very image"
+    other = open_revision(store, service(), image_id="", digest="sha256:b")
+    assert other.id != first.id and other.digest == "sha256:b"
+
+
+def test_a_state_without_digests_becomes_one_with(tmp_path: Path) -> None:
+    before = next(n for n, script in enumerate(MIGRATIONS) if "column digest" in script)
+    with closing(sqlite3.connect(tmp_path / "state.db")) as db:
+        for script in MIGRATIONS[:before]:
+            db.executescript(script)
+        names = [row[1] for row in db.execute("pragma table_info(revisions)")]
+        texts = {"namespace": "shop", "service": "web", "status": "current", "image_id": "sha256:1", "logs": "[]"}
+        values = [texts.get(name, "{}" if name in ("written", "shown", "digests") else "") for name in names]
+        values = [0 if name in ("number", "replicas", "memory") else v for name, v in zip(names, values, strict=True)]
+        db.execute(f"insert into revisions values ({','.join('?' * len(values))})", values)
+        db.execute("insert into services values ('shop','web','src','f',1,'','{}','[]','','')")
+        db.execute(f"pragma user_version = {before}")
+        db.commit()
+    with closing(Store.open(tmp_path)) as store:
+        current = store.recorded().services[WEB].current
+    assert current and (current.image_id, current.digest) == ("sha256:1", "")
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:
@@ -455,6 +532,29 @@ def test_a_namespace(store: Store, clock: Time) -> None:
     assert (known.place.file, known.created, known.updated) == ("moved.yaml", first, first)
     store.record_namespace(replace(SHOP, description="Changed"), "src")
     assert store.recorded().namespaces["shop"].updated == clock()
+
+
+def test_a_namespace_with_a_spec(store: Store, clock: Time) -> None:
+    store.record_namespace(SHOP, "src")
+    clock.at += 1
+    spec = {"share_with": ["other"], "volumes": {"data": {"driver_opts": {"o": "${OPTIONS}"}}}}
+    store.record_namespace(replace(SHOP, share_with=("other",), protect=True, written=spec), "src")
+    known = store.recorded().namespaces["shop"]
+    assert (known.share_with, known.protect, known.written) == (("other",), True, spec)
+    assert known.updated == clock() != known.created
+
+
+def test_protection_is_recorded_with_a_good_revision(store: Store) -> None:
+    promoted(store, service())
+    assert not store.recorded().services[WEB].protect
+    store.record_service(replace(service(), protect=True), "src", {})
+    assert store.recorded().services[WEB].protect
+
+
+def test_how_a_volume_was_made_is_kept(store: Store) -> None:
+    nonce = store.begin("volume", WEB, "v", 0, "").nonce
+    store.end(nonce, Effect("volume", "v", "v", created="c", definition="s:h"))
+    assert store.recorded().volumes["v"] == RecordedVolume("v", "shop", "c", "s:h", nonce)
 
 
 def test_removals_count_for_ten_minutes(store: Store, clock: Time) -> None:
@@ -629,6 +729,7 @@ def test_threads_share_one_store(store: Store) -> None:
 
 def test_the_clock_and_its_inverse() -> None:
     assert seconds("2026-01-02T03:04:05.5Z") == seconds("2026-01-02T03:04:05Z") + 0.5
+    assert seconds("2026-01-02T05:04:05+02:00") == seconds("2026-01-02T03:04:05Z")
     assert rfc3339(int(seconds("2026-01-02T03:04:05.500000000Z") * 1e9)) == "2026-01-02T03:04:05.500000000Z"
     assert len(now()) == len("2026-01-02T03:04:05.123456789Z")
 

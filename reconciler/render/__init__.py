@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
-from .reconcile import Cycle
-from .status import Status
+from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedService, Revision
+from ..reconcile import Cycle
+from ..status import Status
 
 VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "scale": "~", "remove": "-", "adopt": "<", "heal": "!",
@@ -26,6 +26,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             for g in plan.guards
         ],
         "summary": summary(plan),
+        "host": plan.host,
     }
 
 
@@ -47,7 +48,7 @@ def problem_json(problem: Problem) -> dict[str, Any]:
 
 def plan_text(plan: Plan) -> str:
     """What would be done and why, a line an action and a line a cause."""
-    lines: list[str] = []
+    lines = [f"host {plan.host}"] if plan.host else []
     if plan.selected != plan.objects:
         lines.append(f"{plan.selected} of {plan.objects} objects")
     for action in plan.actions:
@@ -95,7 +96,8 @@ def cycle_json(cycle: Cycle) -> dict[str, Any]:
 
 
 def cycle_text(cycle: Cycle) -> str:
-    return outcomes_text(cycle.outcomes) if cycle.outcomes else "no changes"
+    where = f" on host {cycle.plan.host}" if cycle.plan.host else ""
+    return outcomes_text(cycle.outcomes) if cycle.outcomes else f"no changes{where}"
 
 
 def held_back(plan: Plan) -> list[str]:
@@ -126,68 +128,30 @@ def services_table(rows: Sequence[tuple[RecordedService, Status]], wide: bool) -
     return table
 
 
-def namespace_json(namespace: RecordedNamespace) -> dict[str, Any]:
-    """The reference's namespace object; labels are ours, after its keys."""
-    return {
-        "meta": {
-            "name": namespace.ref.namespace,
-            "description": namespace.description,
-            "created": namespace.created,
-            "updated": namespace.updated,
-            "labels": dict(namespace.labels),
-        }
-    }
-
-
-def service_json(service: RecordedService, status: Status) -> dict[str, Any]:
-    """The reference's service object: meta, state, spec. The spec is as written, variables unresolved."""
-    revision = shown_revision(service)
-    counters = status.counters
-    memory = (revision.memory or 0) // 1048576 if revision else 0
-    return {
-        "meta": {
-            "name": service.ref.name,
-            "description": service.description,
-            "replicas": status.wanted,
-            "namespace": service.ref.namespace,
-            "created": service.created,
-            "updated": service.updated,
-            "labels": dict(service.labels),
-        },
-        "state": {
-            "state": status.word,
-            "status": status.why,
-            "resources": {"memory": memory * status.wanted},
-            "replicas": {name: getattr(counters, name) for name in
-                         ("total", "provision", "ready", "running", "created", "stopped", "errored")},
-        },
-        "spec": [_spec_json(revision, memory)] if revision else [],
-    }  # fmt: skip
-
-
 def manifest(service: RecordedService) -> dict[str, Any]:
     """The manifest as its author wrote it, for `get -o yaml`."""
     revision = shown_revision(service)
-    meta: dict[str, Any] = {"name": service.ref.name, "namespace": service.ref.namespace}
-    if service.description:
-        meta["description"] = service.description
-    if service.labels:
-        meta["labels"] = dict(service.labels)
-    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": dict(revision.written) if revision else {}}
+    spec = dict(revision.authored or revision.written) if revision else {}
+    meta = {"name": service.ref.name, "namespace": service.ref.namespace, **_meta(service)}
+    return {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
 
 
 def namespace_manifest(namespace: RecordedNamespace) -> dict[str, Any]:
-    meta: dict[str, Any] = {"name": namespace.ref.namespace}
-    if namespace.description:
-        meta["description"] = namespace.description
-    if namespace.labels:
-        meta["labels"] = dict(namespace.labels)
-    return {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+    meta = {"name": namespace.ref.namespace, **_meta(namespace)}
+    found = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": meta}
+    return {**found, "spec": dict(namespace.written)} if namespace.written else found
+
+
+def _meta(known: RecordedService | RecordedNamespace) -> dict[str, Any]:
+    given = {
+        "description": known.description, "labels": dict(known.labels), "hosts": list(known.hosts),
+        "protect": known.protect,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value}
 
 
 def shown_revision(service: RecordedService) -> Revision | None:
-    """The last good one; before there is any, the one that is under way or failed."""
-    return service.current or service.pending or service.failed
+    return service.shown
 
 
 def _action_json(action: Action) -> dict[str, Any]:
@@ -203,24 +167,6 @@ def _action_json(action: Action) -> dict[str, Any]:
         ],
         "impact": action.impact,
     }
-
-
-def _spec_json(revision: Revision, memory: int) -> dict[str, Any]:
-    written = revision.written
-    env = written.get("env")
-    listed = [f"{name}={value}" for name, value in env.items()] if isinstance(env, dict) else env
-    command = written.get("command", "")
-    return {
-        "meta": {
-            "id": revision.id, "parent": revision.parent, "revision": revision.number, "labels": {},
-            "created": revision.created, "updated": revision.updated,
-        },
-        "memory": memory,
-        "command": command if isinstance(command, str) else " ".join(map(str, command)),
-        "image": revision.image,
-        "env": listed,
-        "ports": written.get("ports", []),
-    }  # fmt: skip
 
 
 def _ports(status: Status) -> str:

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS votes (id text PRIMARY KEY, choice text NOT NULL);

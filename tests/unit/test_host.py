@@ -1,0 +1,239 @@
+"""host.yaml, what paths of this host really are, and what both make of a source."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler import host as hosts
+from reconciler.host import Host, HostError, paths, settings
+from reconciler.model import Desired, Mount, Namespace, Place, Powers, Problem, Ref, Secret, Service
+from reconciler.policy import Found, Grant, Policy, Root
+from reconciler.runtimes.subnets import Pool
+from tests.support.build import make_service
+
+WEB = Ref("shop", "web")
+
+
+def read(tmp_path: Path, text: str) -> settings.Settings:
+    file = tmp_path / "host.yaml"
+    file.write_text(text)
+    return settings.read(file)
+
+
+# --- the file
+
+
+def test_an_empty_file_allows_nothing(tmp_path: Path) -> None:
+    found = read(tmp_path, "# nothing\n")
+    assert found == settings.Settings(str(tmp_path / "host.yaml"))
+    assert (found.policy, found.pool, found.secrets) == (Policy(), Pool(), Path("/etc/lb/secrets"))
+
+
+def test_everything(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "link").symlink_to("media")
+    found = read(
+        tmp_path,
+        f"""
+host: nas1
+secrets: /srv/secrets
+network_pool: {{base: 10.9.0.0/16, size: 24}}
+policy:
+  registries: [docker.io]
+  require_digests: true
+  allow:
+    - services: ["media/*"]
+      privileged: true
+      network_mode: host
+      docker_socket: true
+      cap_add: [cap_net_admin]
+      security_opt: [apparmor=unconfined]
+      binds: ["{tmp_path}/link:rw", "{tmp_path}/media/:ro", /nowhere]
+      devices: [/dev/null]
+      volume_drivers: [rclone]
+""",
+    )
+    assert (found.name, found.secrets, found.pool) == ("nas1", Path("/srv/secrets"), Pool("10.9.0.0/16", 24))
+    assert (found.policy.registries, found.policy.require_digests) == (("docker.io",), True)
+    media = str(tmp_path / "media")
+    assert found.policy.grants == (
+        Grant(
+            ("media/*",), True, True, True, ("NET_ADMIN",), ("apparmor=unconfined",),
+            (Root(media, True), Root(media), Root("/nowhere")), ("/dev/null",), ("rclone",),
+        ),
+    )  # fmt: skip
+
+
+def test_where_it_is_when_nobody_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert settings.usual() == tmp_path / "lb" / "host.yaml"
+    assert settings.read(None) == settings.Settings(str(tmp_path / "lb" / "host.yaml"))
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert settings.usual() == Path("/etc/lb/host.yaml")
+
+
+@pytest.mark.parametrize("key", ["sources: []", "registries: {}", "notify: []", "token_file: /x", "state: /x"])
+def test_what_nothing_reads_yet_is_not_passed_over(tmp_path: Path, key: str) -> None:
+    with pytest.raises(HostError, match=r"host\.yaml:1:\d+: \w+: is not yet supported by this version; remove it"):
+        read(tmp_path, key)
+
+
+def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        read(tmp_path, "network_pool: x\nsecrets: y\n")
+    assert caught.value.exit_code == 65
+    assert [line.partition(": ")[0][-4:] for line in caught.value.message.split("\n")] == ["1:15", "2:10"]
+
+
+def test_two_documents(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match=r"host\.yaml is one document; remove what follows ---"):
+        read(tmp_path, "host: a\n---\nhost: b\n")
+
+
+# --- paths
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Path]:
+    """A socket that stands for the engine's."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(folder / "engine.sock"))
+        yield folder / "engine.sock"
+
+
+def look(path: Path | str, engine: Path) -> Found:
+    return paths.look(str(path), f"unix://{engine}")
+
+
+def test_a_plain_path(tmp_path: Path, engine: Path) -> None:
+    (tmp_path / "a").mkdir()
+    assert look(tmp_path / "a", engine) == Found(f"{tmp_path}/a", True)
+    assert look(f"{tmp_path}//a/./", engine) == Found(f"{tmp_path}/a", True)
+    assert look(tmp_path / "gone" / "deep", engine) == Found(f"{tmp_path}/gone/deep")
+
+
+def test_links_and_dots_are_followed_as_the_kernel_does(tmp_path: Path, engine: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "to").symlink_to("a/b")
+    assert look(tmp_path / "to" / ".." / "b", engine).real == f"{tmp_path}/a/b"  # not tmp_path/b
+    (tmp_path / "away").symlink_to("/etc")
+    assert look(f"{tmp_path}/a/../away/hosts", engine).real == os.path.realpath("/etc/hosts")
+    (tmp_path / "loop").symlink_to("loop")
+    assert "can't be looked at" in look(tmp_path / "loop", engine).unclear
+    (tmp_path / "nowhere").symlink_to("missing")
+    assert look(tmp_path / "nowhere", engine) == Found(f"{tmp_path}/missing")
+
+
+def test_the_socket_is_known_by_what_it_is(tmp_path: Path, engine: Path) -> None:
+    (tmp_path / "link").symlink_to(engine)
+    os.link(engine, tmp_path / "hard")
+    (tmp_path / "x").mkdir()
+    for way in (engine, engine.parent, tmp_path, tmp_path / "link", tmp_path / "hard", f"{tmp_path}/x/../run"):
+        assert look(way, engine).socket == str(engine), way
+    assert look("/", engine).socket  # this one, or another that this machine has
+    (tmp_path / "other").touch()
+    assert look(tmp_path / "other", engine).socket == ""
+
+
+@pytest.mark.parametrize(
+    "path", ["/proc/1/root/run", "/proc/self/cwd", "/proc/self", "/dev/fd/0", "/proc/thread-self/root"]
+)
+def test_nothing_is_said_of_what_leads_through_proc(path: str, engine: Path) -> None:
+    assert look(path, engine).unclear == "it leads through /proc, where it may mean something else to the engine"
+
+
+def test_proc_as_a_whole_can_be_judged(engine: Path) -> None:
+    found = look("/proc", engine)
+    assert (found.real, found.exists, found.unclear) == ("/proc", True, "")
+
+
+# --- what both make of a source
+
+
+def world(*services: Service, root: str = "/srv/shop") -> Desired:
+    wanted = {service.ref: service for service in services}
+    return Desired("s", root, {"shop": Namespace(Ref("shop"))}, wanted, mentioned=frozenset({Ref("shop"), *wanted}))
+
+
+def host(tmp_path: Path, *grants: Grant) -> Host:
+    return Host(settings.Settings("host.yaml", policy=Policy(grants), secrets=tmp_path))
+
+
+def test_a_source_does_not_bring_the_settings_of_its_host(tmp_path: Path) -> None:
+    (tmp_path / "link.yaml").symlink_to(tmp_path / "source" / "host.yaml")
+    inside = Host(settings.Settings(str(tmp_path / "link.yaml")))
+    with pytest.raises(HostError, match="must not decide what its host allows"):
+        hosts.judge(world(root=str(tmp_path / "source")), inside)
+
+
+def test_an_ordinary_source_comes_back_as_it_is(tmp_path: Path) -> None:
+    desired = world(make_service(), make_service("db"))
+    assert hosts.judge(desired, host(tmp_path)) is desired
+
+
+def test_what_is_denied_is_left_out_and_stays_mentioned(tmp_path: Path) -> None:
+    bad, good = make_service("bad", powers=Powers(privileged=True)), make_service("good")
+    earlier = Problem(Place("a.yaml"), "", "earlier")
+    found = hosts.judge(replace(world(bad, good), problems=(earlier,)), host(tmp_path))
+    assert set(found.services) == {good.ref} and bad.ref in found.mentioned
+    assert found.problems[0] is earlier
+    (problem,) = found.problems[1:]
+    assert (problem.code, problem.path, problem.ref) == ("POLICY_DENIED", "spec.privileged", bad.ref)
+
+
+def test_paths_of_the_host_count_from_the_source(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    service = make_service(mounts=(Mount("/x", "host", "../media", True),))
+    desired = world(service, root=str(tmp_path / "source"))
+    (tmp_path / "source").mkdir()
+    found = hosts.judge(desired, host(tmp_path, Grant(("*",), binds=(Root(str(tmp_path / "media")),))))
+    assert found.services[WEB].spec.mounts[0].source == f"{tmp_path}/source/../media"
+    elsewhere = hosts.judge(desired, host(tmp_path, Grant(("*",), binds=(Root(str(tmp_path / "source")),))))
+    assert not elsewhere.services and f"which is {tmp_path}/media, ro" in elsewhere.problems[0].message
+
+
+def test_secrets_are_looked_up_and_only_their_hash_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "key").write_text("canary")
+    desired = world(make_service(secrets=(Secret("key", "/run/secrets/key"),)))
+    one = hosts.judge(desired, host(tmp_path)).services[WEB]
+    (secret,) = one.spec.secrets
+    assert one.secrets == {secret.digest: str(tmp_path / "shop" / "key")} and "canary" not in repr(one)
+    (tmp_path / "shop" / "key").write_text("another")
+    other = hosts.judge(desired, host(tmp_path)).services[WEB]
+    assert other.spec.secrets[0].digest != secret.digest
+
+
+def test_a_secret_that_is_not_there_is_a_problem_unless_nobody_looks(tmp_path: Path) -> None:
+    desired = world(make_service(secrets=(Secret("key", "/run/secrets/key"),)))
+    (problem,) = hosts.judge(desired, host(tmp_path)).problems
+    assert problem.message == f"there is no secret key on this host; put it into {tmp_path}/shop/key"
+    assert problem.code == "BAD_PARAMETER"
+    assert hosts.judge(desired, host(tmp_path), with_secrets=False) == desired
+
+
+def test_the_warden_gives_the_body_with_what_was_looked_at(tmp_path: Path, engine: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    service = make_service(mounts=(Mount("/x", "host", f"{tmp_path}/link"),))
+    from reconciler.runtimes import body
+
+    request = body.request(service, body.create(service, {}, "/f"), "/f", ())
+    allowed, none = host(tmp_path, Grant(("*",), binds=(Root(str(tmp_path / "data"), True),))).admit(request)
+    assert none == () and mounts(allowed) == [f"{tmp_path}/data"]
+    same, denied = host(tmp_path).admit(request)
+    assert mounts(same) == [f"{tmp_path}/link"] and len(denied) == 1
+
+
+def mounts(body: Any) -> list[str]:
+    return [mount["Source"] for mount in body["HostConfig"]["Mounts"]]
