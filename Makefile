@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # The targets use one engine and one .venv: one after the other, even with -j.
 .NOTPARALLEL:
-.PHONY: help venv bench demo demo-down test test-unit lint types lock clean
+.PHONY: help venv bench chaos demo demo-down test test-unit lint types lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,12 @@ bench: venv ## how quick the daemon is, and how many calls at once are best; nee
 	scripts/engine up
 	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
 	set -x; .venv/bin/python bench/latency.py; .venv/bin/python bench/parallel.py $(ARGS)
+
+chaos: venv ## every fault at every point, for up to an hour; writes docs/fault-matrix.md; needs a Docker Engine
+	scripts/engine up
+	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
+	export LB_CHAOS=full LB_CHAOS_REPORT=docs/fault-matrix.md; \
+	set -x; .venv/bin/pytest -v --tb=short tests/chaos $(ARGS)
 
 lint: venv ## check style and format
 	.venv/bin/ruff check .

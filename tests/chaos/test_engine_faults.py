@@ -27,7 +27,7 @@ from reconciler.apply import Tools
 from reconciler.errors import LbError
 from reconciler.model import Desired, Ref
 from reconciler.plan import Answers, allowed
-from reconciler.runtimes import client
+from reconciler.runtimes import wire
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
@@ -35,7 +35,7 @@ from tests.conftest import PREFIX, SOCKET
 from tests.support.chaos_proxy import WIRE, ChaosProxy, Wire
 from tests.support.crashing import KILLED, Apply, Crashing, When
 from tests.support.faults import Kind
-from tests.support.ledger import Ledger
+from tests.support.ledger import Ledger, settled_after
 from tests.support.memory import Memory
 from tests.support.oracle import Before, Wanted, judge, kept
 from tests.support.real import LANES, TIMEOUT, Change, Real, Sources, calls_at
@@ -212,7 +212,7 @@ def some(begun: dict[str, list[Combination]]) -> dict[str, list[Combination]]:
 def lanes(engine: Any) -> Iterator[dict[str, list[Future[list[Done]]]]]:
     """Under way when this returns: the parts of each lane, in turn."""
     folder = Path(tempfile.mkdtemp(prefix="lbc-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-    before, client.READ_TIMEOUT = client.READ_TIMEOUT, TIMEOUT
+    before, wire.READ_TIMEOUT = wire.READ_TIMEOUT, TIMEOUT
     found = {name: Lane(name, folder) for name in LANES}
     with ThreadPoolExecutor(max_workers=len(LANES)) as pool:
         try:
@@ -226,7 +226,7 @@ def lanes(engine: Any) -> Iterator[dict[str, list[Future[list[Done]]]]]:
             pool.shutdown(wait=True)
             for lane in found.values():
                 lane.close()
-            client.READ_TIMEOUT = before
+            wire.READ_TIMEOUT = before
             shutil.rmtree(folder)
 
 
@@ -248,7 +248,8 @@ def test_lane(lane: str, part: int, lanes: dict[str, list[Future[list[Done]]]], 
     wrong = []
     for done in lanes[lane][part].result():
         c = done.combination
-        ledger.count("On a Docker Engine", c.step, c.fault, f"converged in {done.cycles}")
+        outcome = "FAILED" if done.wrong else settled_after(done.cycles)
+        ledger.count("On a Docker Engine", c.step, c.fault, outcome)
         if done.wrong:
             wrong.append("\n    ".join([f"{c.step} #{c.nth} / {c.fault} of change {c.change}:", *done.wrong]))
     assert not wrong, "\n".join(wrong)

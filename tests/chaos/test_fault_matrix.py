@@ -16,7 +16,7 @@ from reconciler.model import Ref
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
 from tests.support.faults import CALLS, FAULTS, LOOKS, WRITES, Died, Hook, Point
-from tests.support.ledger import Ledger
+from tests.support.ledger import Ledger, settled_after
 from tests.support.memory import Memory
 from tests.support.oracle import Wanted, judge
 from tests.support.oracle import kept as stays
@@ -100,7 +100,8 @@ def test_every_fault_at_every_point(scenario: Scenario, back: bool, folder: Path
         said, cycles = run(found, folder, point, fault, back=back)
         if said:
             wrong[f"{point} / {fault}"] = said
-        ledger.count("In memory", f"{point.kind} {point.verb}", fault, f"converged in {cycles}")
+        outcome = "FAILED" if said else settled_after(cycles)
+        ledger.count("In memory", f"{point.kind} {point.verb}", fault, outcome)
     text = "\n".join(f"{key}:\n    " + "\n    ".join(said) for key, said in wrong.items())
     assert not wrong, f"{len(wrong)} combinations\n{text}"
 

@@ -29,6 +29,7 @@ def engine_of_its_own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     with own_engine([BUSYBOX], *flags) as engine, contextlib.closing(engine.api) as api:
         env = {"DOCKER_HOST": f"unix://{engine.socket}"}
         sandbox = Sandbox(tmp_path, PREFIX + uuid.uuid4().hex[:8], api, env)
+        (tmp_path / "host.yaml").write_text("{}")
         sandbox.write("lb.yaml", f"name: {sandbox.name}\n")
         yield engine, sandbox, flags
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import signal
 import statistics
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from reconciler.cli.doors import lock_key
 from reconciler.lock import folder as lock_folder
 from tests.chaos.conftest import FULL
 from tests.conftest import LB, SOCKET, Sandbox
 from tests.support.at_once import AtOnce
 from tests.support.chaos_proxy import ChaosProxy, chaos_proxy
 from tests.support.eventually import eventually
+from tests.support.real import calls_at
 
 pytestmark = pytest.mark.engine
 
 ROUNDS = 200 if FULL else 3
-NEVER = {"test": "false", "interval": "100ms", "retries": 1000}
+LATER = {"test": "test -f /ready", "interval": "100ms", "retries": 1000}
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def test_of_eight_at_once_one_changes_the_engine(sandbox: Sandbox, proxy: ChaosP
 def holder(sandbox: Sandbox, proxy: ChaosProxy) -> subprocess.Popen[str]:
     """An apply that waits at its gate, stopped (SIGSTOP)."""
     sandbox.namespace()
-    sandbox.service("a", healthcheck=NEVER)
+    sandbox.service("a", healthcheck=LATER)
     process = subprocess.Popen([LB, "apply", "--yes"], cwd=sandbox.source, env=sandbox.environ(),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     eventually(lambda: sandbox.live("a"))
@@ -91,9 +93,9 @@ def test_a_stopped_holder_still_holds(sandbox: Sandbox, proxy: ChaosProxy) -> No
         made = len(proxy.calls)
         assert f"pid {first.pid}" in sandbox.apply(code=75).err
         assert len(proxy.calls) == made
-        first.send_signal(signal.SIGCONT)
-        first.send_signal(signal.SIGINT)
-        assert finish(first)[0] == 130
+        container = sandbox.one("a")["Id"]
+        sandbox.api.exec_start(sandbox.api.exec_create(container, ["touch", "/ready"])["Id"])
+        assert finish(first)[0] == 0
         assert {call.pid for call in proxy.calls} == {first.pid}
     finally:
         first.kill()
@@ -103,7 +105,7 @@ def test_a_stopped_holder_still_holds(sandbox: Sandbox, proxy: ChaosProxy) -> No
 def test_a_holder_whose_lock_was_swept_away_changes_nothing_more(sandbox: Sandbox, proxy: ChaosProxy) -> None:
     first = holder(sandbox, proxy)
     try:
-        lock_file(sandbox.api).unlink()
+        lock_file(proxy).unlink()
         sandbox.service("a", env={"A": "second"})
         sandbox.apply()
         second = sandbox.one("a")
@@ -119,9 +121,9 @@ def test_a_holder_whose_lock_was_swept_away_changes_nothing_more(sandbox: Sandbo
         first.wait()
 
 
-def lock_file(api: Any) -> Path:
-    info = api.info()
-    key = f"{info['ID']}\n{info['DockerRootDir']}\nhttp+docker://localhost"
+def lock_file(proxy: ChaosProxy) -> Path:
+    with contextlib.closing(calls_at(proxy.url)) as calls:
+        key = lock_key(calls.info())
     found = lock_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.lock"
     assert found.exists() and found.stat().st_size, "the lock is named otherwise by now"
     return found

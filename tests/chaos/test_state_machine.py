@@ -256,6 +256,8 @@ class Life(RuleBasedStateMachine):
         else:
             hook = Hook(self.world.engine, None, FAULTS[kind][fault], nth, (kind,), stale=self.pending.stale,
                         later=self.pending.later)  # fmt: skip
+        if kind:  # a removal that was cut off half-way may be held back from now on
+            self.loose |= self.live.keys() - self.wanted.keys()
         before = self._ours()
         cycle = None
         with contextlib.suppress(*([Died, LbError] if kind else [])):
@@ -263,7 +265,6 @@ class Life(RuleBasedStateMachine):
         self.pending = hook
         assert not hook.broken, hook.broken
         self._check_removals(desired, hook)
-        self.world.answers = Answers()
         if cycle:
             self._confirm(cycle, before)
         return cycle

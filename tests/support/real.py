@@ -10,8 +10,9 @@ from typing import Any
 import docker
 
 from reconciler.model import DeleteBudget, Desired, Mount, Namespace, Network, Port, Ref, Service, Spec, Update, Volume
-from reconciler.runtimes import client, translate
+from reconciler.runtimes import translate
 from reconciler.runtimes.client import DockerCalls
+from reconciler.runtimes.wire import Api
 from tests.conftest import BUSYBOX
 
 MIB = 1024 * 1024
@@ -20,7 +21,8 @@ TIMEOUT = 3  # seconds that a client waits here for an answer
 
 
 def calls_at(url: str) -> DockerCalls:
-    return DockerCalls(client._Api(base_url=url, version="auto", timeout=TIMEOUT, max_pool_size=64))
+    api = Api(base_url=url, version="auto", timeout=TIMEOUT, max_pool_size=64)
+    return DockerCalls(api, {"base_url": url}, url)
 
 
 @dataclass
