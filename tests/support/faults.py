@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Literal, NamedTuple
@@ -164,6 +164,9 @@ class WatchedCalls(Calls):
             return found
 
         return call
+
+    def changes(self) -> Iterator[None]:
+        return self.engine.changes()
 
     def taken_subnets(self) -> list[str]:
         return []
