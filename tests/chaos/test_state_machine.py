@@ -216,8 +216,8 @@ class Life(RuleBasedStateMachine):
         self.live = {ref: s for ref, s in stands.items() if ref not in loose}
         spaces = {ref.namespace: Namespace(Ref(ref.namespace)) for ref in [*stands, *self._namespaces(), *held]}
         desired = Desired("test", "/", spaces, self.live)
-        kept = frozenset(bad)
-        wrong = judge(self.world.engine, self.world.state, self.before, Wanted(desired, kept, loose=loose))
+        kept, maybe = frozenset(bad), frozenset({ref.namespace for ref in held} - self._namespace_names())
+        wrong = judge(self.world.engine, self.world.state, self.before, Wanted(desired, kept, maybe, loose))
         assert not wrong, "\n".join(wrong)
         calls = Hook(self.world.engine)
         again = self.world.cycle(self._desired(), calls)
