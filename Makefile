@@ -45,7 +45,7 @@ test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debia
 
 test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
-	@echo "left out: the contract tests against an engine (tests/contract) and tests/e2e; \"make test\" runs all"
+	@echo "left out: the tests against an engine in tests/contract, tests/chaos and tests/e2e; \"make test\" runs all"
 
 bench: venv ## how quick the daemon is, and how many calls at once are best; needs a Docker Engine
 	scripts/engine up
