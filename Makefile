@@ -14,7 +14,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 # The targets use one engine and one .venv: one after the other, even with -j.
 .NOTPARALLEL:
-.PHONY: help venv bench demo demo-down test test-unit lint types lock clean
+.PHONY: help venv bench chaos demo demo-down test test-unit lint types lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,12 +45,18 @@ test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debia
 
 test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
-	@echo "left out: the contract tests against an engine (tests/contract) and tests/e2e; \"make test\" runs all"
+	@echo "left out: the tests against an engine in tests/contract, tests/chaos and tests/e2e; \"make test\" runs all"
 
 bench: venv ## how quick the daemon is, and how many calls at once are best; needs a Docker Engine
 	scripts/engine up
 	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
 	set -x; .venv/bin/python bench/latency.py; .venv/bin/python bench/parallel.py $(ARGS)
+
+chaos: venv ## every fault at every point, for up to an hour; writes docs/fault-matrix.md; needs a Docker Engine
+	scripts/engine up
+	@LB_TEST_IMAGES=$$(scripts/images provide --only busybox lb.local/); export LB_TEST_IMAGES; \
+	export LB_CHAOS=full LB_CHAOS_REPORT=docs/fault-matrix.md; \
+	set -x; .venv/bin/pytest -v --tb=short tests/chaos $(ARGS)
 
 lint: venv ## check style and format
 	.venv/bin/ruff check .

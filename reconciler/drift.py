@@ -43,6 +43,8 @@ def faults(replica: Replica, networks: Mapping[str, str]) -> tuple[Fault, ...]:
     label = f"replica {recorded.number}"
     if seen.state in ("dead", "removing"):
         return (Fault("rebuild", f"{label} is {seen.state}"),)
+    if seen.stuck:
+        return (Fault("rebuild", f"{label} can't be started any more: {seen.error}"),)
     left = missing(replica, networks)
     stale = set(seen.networks) - set(networks.values())
     if left and stale and seen.state in ("exited", "created"):

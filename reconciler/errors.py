@@ -114,6 +114,10 @@ class PortTaken(EngineError):
     """A host port is held by somebody else; the message names the holder."""
 
 
+class Stuck(EngineError):
+    """The engine lost track of a container, and can't start it any more."""
+
+
 class ImageUnavailable(EngineError):
     """The image is not here and could not be pulled."""
 

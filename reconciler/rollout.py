@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import drift
-from .model import Action, Replica, Service, Spec
+from .model import Action, RecordedService, Replica, Service, Spec
 from .runtime import StepVerb
 
 NEW = ""  # stands for the container that the change itself creates
@@ -110,11 +110,23 @@ def _tending(action: Action) -> Rollout:
         taken = {r.recorded.number for r in tried if _runs(r)}
         good = [r for r in good if r.recorded.number not in taken]
         tried = [r for r in tried if not _runs(r)]
+    good, extra = _needed(good, action.recorded)
     own = {action.ref.namespace: action.network}  # of other networks only the failed spec is at hand
     fixes = tuple(Change(r.recorded.number, found) for r in good if (found := _tend(r, own)))
     kept = [Step("pin", r.recorded.number, r.seen.id, "no") for r in tried[-1:] if r.seen.restart_policy != "no"]
     kept += [Step("stop", r.recorded.number, r.seen.id) for r in tried[-1:] if _runs(r)]
-    return Rollout((fixes,) if fixes else (), (*kept, *_retire(tried[:-1], stopped=set())))
+    return Rollout((fixes,) if fixes else (), (*kept, *_retire([*tried[:-1], *extra], stopped=set())))
+
+
+def _needed(good: Sequence[Replica], known: RecordedService | None) -> tuple[list[Replica], list[Replica]]:
+    """One a number, as many as are wanted; and the others."""
+    wanted = known.current.replicas if known and known.current else 0
+    one: dict[int, Replica] = {}
+    for replica in sorted(good, key=lambda r: (r.seen.state != "running", r.recorded.attempt)):
+        if replica.recorded.number <= wanted:
+            one.setdefault(replica.recorded.number, replica)
+    kept = list(one.values())
+    return [r for r in good if r in kept], [r for r in good if r not in kept]
 
 
 def _tend(replica: Replica, networks: Mapping[str, str]) -> tuple[Step, ...]:

@@ -225,18 +225,22 @@ class Daemon:
         return {ref: why for ref, (_, why) in self._not_in_place.items()}
 
     def _todo(self, decided: Plan, *, asked: bool) -> Plan:
-        """What may begin now. A person who asks does not wait for what was tried in vain."""
+        """What may begin now. A person who asks does not wait for what was tried in vain; otherwise that waits, and all
+        that comes after it: a network must not go while a service in it is still to be removed."""
         open_to_us = plan.allowed(decided)
         if asked:
             return open_to_us
         now = time.monotonic()
-        actions = []
         for action in open_to_us.actions:
             if self._backoff.fights(action, now):
                 self._journal.fight(action)
-            elif not action.idle and not self._backoff.waits(action, now):
-                actions.append(action)
-        return replace(open_to_us, actions=tuple(actions))
+        waiting = {action.ref for action in open_to_us.actions if self._backoff.waits(action, now)}
+        behind = waiting
+        while behind:
+            behind = {a.ref for a in open_to_us.actions if behind.intersection(a.after)} - waiting
+            waiting |= behind
+        actions = tuple(a for a in open_to_us.actions if not a.idle and a.ref not in waiting)
+        return replace(open_to_us, actions=actions)
 
     # --- shifts
 

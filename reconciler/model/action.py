@@ -120,6 +120,7 @@ class Outcome:
 
     ref: Ref
     verb: Verb
+    # refused-in-place: a container that is there can't be brought to it, and is to be replaced at once
     result: Literal["done", "failed", "blocked", "deferred", "interrupted", "refused-in-place", "held"]
     message: str = ""
     code: int = 0

@@ -28,6 +28,7 @@ class Container:
     health: Health = "none"
     exit_code: int = 0
     error: str = ""
+    stuck: bool = False  # the engine lost track of it, and can't start it any more
     restarts: int = 0
     restart_policy: str = "no"
     image: str = ""

@@ -157,6 +157,9 @@ class DockerCalls:
             with translated(f"container {container[:12]}"):
                 self._api.start(container)
         except errors.EngineError as error:
+            if translate.lost(error.message.partition(": ")[2]):
+                hint = "a new one takes its place; what ran in it ends when the host is restarted"
+                raise errors.Stuck(f"the engine lost track of container {container[:12]}", hint=hint) from error
             if not _TAKEN.search(error.message):
                 raise
             wanted = self.inspect(container)

@@ -23,6 +23,7 @@ from ..errors import (
     NotFound,
     NotReady,
     Rejected,
+    Stuck,
     UpdateRefused,
 )
 from ..model import Action, Container, Outcome, Service
@@ -64,7 +65,7 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
     result: Result = "failed"
     if isinstance(error, InterruptedByUser):
         result = "interrupted"
-    elif isinstance(error, UpdateRefused) and action.resizes:
+    elif isinstance(error, Stuck) or (isinstance(error, UpdateRefused) and action.resizes):
         result = "refused-in-place"
     logs = error.logs if isinstance(error, NotReady) else ()
     condemns = isinstance(error, NotReady | Rejected) and rollout.is_trial(action)
@@ -162,7 +163,7 @@ class _Run:
         if not trials:
             return
         self.work.say("taking back", f"replica {trials[0].number} failed")
-        kept = next((c.number for c in trials if c.number in self.made), 0)
+        kept = next((c.number for c in trials if self._newcomer(c)), 0)
         for change in trials:
             self._undo(change, keep=change.number == kept)
         if self._service.spec.update.on_failure == "rollback":
@@ -171,21 +172,28 @@ class _Run:
 
     def _undo(self, change: Change, *, keep: bool) -> None:
         """Ends at the first step that fails: what serves is not stopped where what served before can't be started."""
+        newcomer = self._newcomer(change)
         try:
             for step in change.undo:
-                self._undo_step(step, self.made.get(change.number, ""), keep=keep)
+                if step.container or newcomer:
+                    self._undo_step(step, keep=keep and (step.container or newcomer) == newcomer)
         except EngineError as error:
             self.work.say("taking back", f"replica {change.number}: {error.message}")
 
-    def _undo_step(self, step: Step, made: str, *, keep: bool) -> None:
-        if step.container == NEW:
-            if not made or (keep and step.verb == "remove"):
-                return
-            if keep and step.verb == "stop":
-                self._step(Step("pin", step.number, NEW, "no"))
-        elif step.verb in ("start", "await") and self._runs(step.container):
+    def _undo_step(self, step: Step, *, keep: bool) -> None:
+        """`keep`: the step is about a replica that stays, stopped for good."""
+        if keep and step.verb == "remove":
+            return
+        if keep and step.verb == "stop":
+            self._step(Step("pin", step.number, step.container, "no"))
+        if step.verb in ("start", "await") and self._runs(step.container):
             return
         self._step(step)
+
+    def _newcomer(self, change: Change) -> str:
+        """What the change is to bring: made by this run, or by one that was cut off; "" where there is none yet."""
+        brought = next((step.container for step in change.undo if step.verb == "remove"), NEW)
+        return brought or self.made.get(change.number, "")
 
     def _runs(self, container: str) -> bool:
         return self._inspect(container).state in ("running", "restarting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from ..model.observed import ContainerState, Health
 
 _NEVER = "0001-01-01T00:00:00Z"
 _SECOND = 1_000_000_000
+_LOST = re.compile(r"task [0-9a-f]{64}: already exists|^id already in use")
 
 
 def container(raw: Mapping[str, Any]) -> Container:
@@ -28,6 +30,7 @@ def container(raw: Mapping[str, Any]) -> Container:
         health=cast(Health, health or "none"),
         exit_code=state.get("ExitCode", 0),
         error=state.get("Error", ""),
+        stuck=state["Status"] in ("created", "exited") and lost(state.get("Error", "")),
         restarts=raw.get("RestartCount", 0),
         restart_policy=restart,
         image=config.get("Image", ""),
@@ -47,6 +50,12 @@ def container(raw: Mapping[str, Any]) -> Container:
             "restart": restart,
         },
     )
+
+
+def lost(error: str) -> bool:
+    """dockerd was killed while it started the container: containerd has it running, dockerd does not know, and both
+    insist. Seen on 20.10; it can be removed, and what ran in it goes on until the host is restarted."""
+    return bool(_LOST.search(error))
 
 
 def checked(raw: Mapping[str, Any]) -> bool:

@@ -37,7 +37,7 @@ from .connection import connect, readable, unusable, write_ahead
 from .history import ACTIVITY_KEPT
 
 BUDGET_WINDOW = 600.0  # seconds over which removals are counted
-INTENT_AGE = 3600.0  # seconds after which the engine can't be about to carry out a call
+INTENT_AGE = 7 * 86400.0  # seconds after which no engine, not even that of a suspended host, is about to do a call
 # The last two are values that SQLite can't hold: integers over 64 bits, text that is not Unicode.
 _UNUSABLE = (sqlite3.Error, OSError, OverflowError, UnicodeError)
 

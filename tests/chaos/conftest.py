@@ -31,4 +31,5 @@ def ledger() -> Iterator[Ledger]:
     found = Ledger()
     yield found
     if REPORT:
+        Path(REPORT).parent.mkdir(exist_ok=True)
         Path(REPORT).write_text(found.markdown())

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import LbError
+from reconciler.model import Ref
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
 from tests.support.faults import CALLS, FAULTS, LOOKS, WRITES, Died, Hook, Point
-from tests.support.ledger import Ledger
+from tests.support.ledger import Ledger, settled_after
 from tests.support.memory import Memory
 from tests.support.oracle import Wanted, judge
+from tests.support.oracle import kept as stays
 from tests.support.scenarios import SCENARIOS, Scenario, Stage, stage
 
 CYCLES = 3
@@ -75,6 +77,8 @@ def run(found: Stage, folder: Path, point: Point, fault: str, *, back: bool) -> 
     stale = found.old & set(world.engine.raw()) if scenario.restart else ()
     wrong += [f"{key[:12]} was not restarted" for key in stale]
     wrong += judge(world.engine, world.state, before, Wanted(live, kept))
+    if kept and stays(world.engine, Ref("t", "a"), before) != 1:
+        wrong.append("no failed replica was kept")
     calls = [str(p) for p in hook.trace if p.kind == "call"]
     return [*wrong, *([f"not at rest after {cycles} cycles: {calls}"] if calls or cycles > CYCLES else [])], cycles
 
@@ -98,7 +102,8 @@ def test_every_fault_at_every_point(scenario: Scenario, back: bool, folder: Path
         said, cycles = run(found, folder, point, fault, back=back)
         if said:
             wrong[f"{point} / {fault}"] = said
-        ledger.count("In memory", f"{point.kind} {point.verb}", fault, f"converged in {cycles}")
+        outcome = "FAILED" if said else settled_after(cycles)
+        ledger.count("In memory", f"{point.kind} {point.verb}", fault, outcome)
     text = "\n".join(f"{key}:\n    " + "\n    ".join(said) for key, said in wrong.items())
     assert not wrong, f"{len(wrong)} combinations\n{text}"
 

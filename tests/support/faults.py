@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, Literal, NamedTuple
@@ -165,6 +165,9 @@ class WatchedCalls(Calls):
 
         return call
 
+    def changes(self) -> Iterator[None]:
+        return self.engine.changes()
+
     def taken_subnets(self) -> list[str]:
         return []
 
@@ -194,6 +197,8 @@ class WatchedCalls(Calls):
 
 def label(engine: Memory, target: str) -> str:
     """A name that is the same in every run: of a container its number but neither its id nor its attempt."""
+    if not target:
+        return ""
     with contextlib.suppress(errors.NotFound):
         return re.sub(r"-\d+$", "", engine.inspect(target).name)
     names = {network.id: network.name for network in engine.networks()}

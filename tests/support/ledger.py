@@ -7,12 +7,18 @@ from dataclasses import dataclass, field
 
 _HEAD = """# The fault matrix
 
-Written by `make chaos`; every row is a kind of point in an apply, a fault that was made to happen there, what came of
-it, and how often that was tried. After the fault come cycles without faults. An oracle then reads the engine and the
-state's file raw: what is wanted runs, once, as it is written; nothing leaked, no intent is open but those that may
-still be carried out; what the change did not mention kept its ids and start times; copies that carry every label of
-ours are as they were. A combination that ends otherwise, or whose point is not reached, fails the run.
+Written by `make chaos`. A row is a kind of point in an apply, a fault that was made to happen there, what came of it,
+and how often that was tried.
+
+After the fault come cycles without faults. Then an oracle reads the engine and the file of the state raw: what is
+wanted runs, once, as it is written; nothing leaked; no intent is open but those that an engine may still carry out;
+what the change did not mention kept its ids and start times; copies that carry every label of ours are as they were.
+A combination that ends otherwise, or whose point is not reached, fails the run.
 """
+
+
+def settled_after(cycles: int) -> str:
+    return "as wanted" if cycles == 0 else f"as wanted after {cycles} more cycle{'s' if cycles > 1 else ''}"
 
 
 @dataclass

@@ -163,6 +163,8 @@ class Memory(Calls):
             raw = self._find(container).raw
             if raw["State"]["Status"] == "running":
                 return
+            if translate.lost(raw["State"]["Error"]):
+                raise errors.Stuck(f"the engine lost track of container {container[:12]}")
             if raw["State"]["Status"] == "paused":
                 raise errors.EngineError("cannot start a paused container, try unpause instead")
             for name, joined in raw["NetworkSettings"]["Networks"].items():
@@ -288,6 +290,11 @@ class Memory(Calls):
             raw["NetworkSettings"]["Networks"] = {}
             self._containers = {raw["Id"]: _Held(raw), **self._containers}
             return str(raw["Id"])
+
+    def lose(self, container: str) -> None:
+        """As a dockerd that is killed while it starts the container, and started again."""
+        held = self._find(container)
+        held.raw["State"] |= {"Status": "created", "Error": f"task {held.raw['Id']}: already exists"}
 
     # --- what a person might do by hand
 

@@ -39,12 +39,11 @@ class Before:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be there. `kept` are services of which one failed replica may stay for inspection; `ids` those
-    replicas that must be the very same."""
+    """What is to be there. `kept` are services of which one failed replica may stay for inspection."""
 
     live: Desired
     kept: frozenset[Ref] = frozenset()
-    ids: frozenset[str] = frozenset()
+    maybe: frozenset[str] = frozenset()  # namespaces whose network may be there, or not yet
     loose: frozenset[Ref] = frozenset()  # of which only the numbers that run twice are wrong
 
 
@@ -52,11 +51,11 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     """What is wrong, in words; nothing is right."""
     raw = engine.raw()
     wrong = [f"{row['Name']} was touched" for key, row in before.untouched.items() if raw.get(key) != row]
-    wrong += [f"{key[:12]} is gone" for key in wanted.ids if key not in raw]
     ours = {key: row for key, row in raw.items() if key not in before.foreign}
     networks = {network.name: network.id for network in engine.networks()}
+    maybe = {f"lb.{name}" for name in wanted.maybe}
     expected = {f"lb.{name}" for name in wanted.live.namespaces}
-    if len(networks) != len(engine.networks()) or networks.keys() != expected:
+    if len(networks) != len(engine.networks()) or networks.keys() - maybe != expected - maybe:
         wrong.append(f"networks {sorted(n.name for n in engine.networks())}, wanted {sorted(expected)}")
     for ref in wanted.loose:
         running = [r["Name"] for r in ours.values() if _ref(r) == ref and r["State"]["Status"] == "running"]
@@ -72,6 +71,12 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     mounted = {f"lb.{ref.namespace}.{m.source}" for ref, s in wanted.live.services.items() for m in s.spec.mounts}
     wrong += [f"volume {name} is missing" for name in mounted - volumes]
     return wrong + _judge_state(state, set(ours), set(networks.values()), wanted.loose)
+
+
+def kept(engine: Memory, ref: Ref, before: Before) -> int:
+    """How many failed replicas of a service stay for inspection."""
+    raw = engine.raw()
+    return sum(1 for key, row in raw.items() if key not in before.foreign and _ref(row) == ref and _is_kept(row))
 
 
 def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[str, str], kept: bool) -> list[str]:

@@ -6,7 +6,9 @@ In the namespace of the first, the two would pull each other's bridges and firew
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,14 +38,13 @@ class OwnEngine:
     def api(self) -> docker.APIClient:
         return docker.APIClient(f"unix://{self.socket}", version="auto", timeout=60)
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         """Returns when it answers."""
         paths = [f"--{name}={self._folder / name}" for name in ("data-root", "exec-root")]
         command = ["nsenter", "-t", str(self._namespace), "--net", "dockerd", *paths, f"--host=unix://{self.socket}"]
         with (self._folder / "dockerd.log").open("ab") as log:
-            self._daemon = subprocess.Popen(
-                [*command, f"--pidfile={self._folder / 'docker.pid'}"], stdout=log, stderr=log, start_new_session=True
-            )
+            command += [f"--pidfile={self._folder / 'docker.pid'}", *flags]
+            self._daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         eventually(self._answers, 60)
 
     def stop(self) -> None:
@@ -52,6 +53,17 @@ class OwnEngine:
             self._daemon.terminate()
             self._daemon.wait(timeout=60)
             self._daemon = None
+
+    def kill(self) -> None:
+        """As a machine that runs out of memory does: its containers and their shims are left behind."""
+        assert self._daemon
+        self._daemon.kill()
+        self._daemon.wait()
+        self._daemon = None
+        pid = self._folder / "exec-root" / "containerd" / "containerd.pid"  # it dies with its parent
+        if pid.exists():
+            eventually(lambda: not _lives(int(pid.read_text())))
+            pid.unlink()  # where nobody reaps it, the next dockerd would take it for alive
 
     def _answers(self) -> bool:
         assert self._daemon and self._daemon.poll() is None, (self._folder / "dockerd.log").read_text()[-2000:]
@@ -63,7 +75,7 @@ class OwnEngine:
 
 
 @contextlib.contextmanager
-def own_engine(images: list[str]) -> Iterator[OwnEngine]:
+def own_engine(images: list[str], *flags: str) -> Iterator[OwnEngine]:
     """Running, with these images of the first engine. Everything of it is gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lbtest-"))  # short: a socket's path has 108 bytes at most
     holder = subprocess.Popen(["unshare", "--net", sys.executable, "-c", _HOLD])
@@ -71,7 +83,7 @@ def own_engine(images: list[str]) -> Iterator[OwnEngine]:
     eventually(lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != outside)
     engine = OwnEngine(folder, holder.pid)
     try:
-        engine.start()
+        engine.start(*flags)
         saved = subprocess.run(["docker", "save", *images], check=True, capture_output=True).stdout
         subprocess.run(
             ["docker", "-H", f"unix://{engine.socket}", "load"], input=saved, check=True, capture_output=True
@@ -82,6 +94,41 @@ def own_engine(images: list[str]) -> Iterator[OwnEngine]:
                 api.remove_container(row["Id"], force=True, v=True)
     finally:
         engine.stop()
+        _end_all(folder)
         holder.terminate()
         holder.wait()
         shutil.rmtree(folder)
+
+
+def _end_all(folder: Path) -> None:
+    """What a killed dockerd left behind: shims and what runs in them, mounts."""
+    left = {pid for pid in _pids() if str(folder) in _text(pid, "cmdline")}
+    children = {pid for pid in _pids() if _parent(pid) in left}
+    for pid in left | children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not any(map(_lives, left | children)))
+    for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
+        if (place := line.split()[4]).startswith(str(folder)):
+            subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _parent(pid: int) -> int:
+    fields = _text(pid, "stat").rpartition(")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
+def _lives(pid: int) -> bool:
+    fields = _text(pid, "stat").rpartition(")")[2].split()
+    return bool(fields) and fields[0] not in "ZX"
+
+
+def _text(pid: int, file: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/{file}").read_text()
+    except OSError:  # it has ended
+        return ""

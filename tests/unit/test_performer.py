@@ -23,14 +23,14 @@ def world(tmp_path: Path) -> World:
     return World(Memory(), tmp_path)
 
 
-def fails(error: errors.EngineError) -> Callable[[Hook, Point, Any], Any]:
+def fails(error: errors.LbError) -> Callable[[Hook, Point, Any], Any]:
     def fault(hook: Hook, point: Point, act: Any) -> Any:
         raise error
 
     return fault
 
 
-def apply(world: World, wanted: Any, point: Point | None = None, error: errors.EngineError | None = None) -> Outcome:
+def apply(world: World, wanted: Any, point: Point | None = None, error: errors.LbError | None = None) -> Outcome:
     hook = Hook(world.engine, point, fails(error) if error else None)
     (outcome,) = world.cycle(source(wanted), hook).outcomes
     assert hook.hit == (point is not None) and not hook.broken
@@ -127,6 +127,37 @@ def test_a_container_that_bears_the_id_of_a_gone_one_as_its_name_is_never_touche
     world.cycle(source(service("b")), hook)
     (copy,) = (row for row in world.engine.raw().values() if row["Name"] == f"/{made}")
     assert hook.hit and copy["State"]["Status"] == "running"
+
+
+def test_the_failed_replica_is_kept_though_an_earlier_run_made_it(world: World) -> None:
+    world.cycle(source(service("a")))
+    bad = service("a", command=("exit", "3"))
+    with pytest.raises(errors.EngineUnreachable):
+        apply(world, bad, Point("call", "start t.a.1"), errors.EngineUnreachable("connection refused"))
+    assert apply(world, bad).condemns
+    found = sorted((row["Name"], row["State"]["Status"]) for row in world.engine.raw().values())
+    assert found == [("/t.a.1-1", "running"), ("/t.a.1-2", "exited")]
+
+
+@pytest.mark.parametrize("again", [1, 2])
+def test_what_the_engine_lost_track_of_is_replaced_at_once(world: World, again: int) -> None:
+    """Known from an earlier start, or found out at this one."""
+    world.cycle(source(service("a")))
+    (before,) = world.engine.raw()
+    world.engine.lose(before)
+    if again == 2:
+        world.engine._containers[before].raw["State"]["Error"] = ""
+
+        def lose(hook: Hook, point: Point, act: Any) -> Any:
+            hook.engine.lose(before)
+            return act()
+
+        hook = Hook(world.engine, Point("call", "start t.a.1"), lose)
+    else:
+        hook = Hook(world.engine)
+    (outcome,) = world.cycle(source(service("a")), hook).outcomes
+    assert outcome.result == "done" and not hook.broken
+    assert [(row["Name"], row["State"]["Status"]) for row in world.engine.raw().values()] == [("/t.a.1-2", "running")]
 
 
 def test_a_change_that_is_refused_in_place_is_a_replacement_only_for_its_author(world: World) -> None:

@@ -409,6 +409,19 @@ def test_of_what_a_failed_revision_left_one_is_kept_and_does_not_run() -> None:
     )
 
 
+def test_beside_a_failed_revision_what_is_too_many_goes() -> None:
+    """What an engine finished late, of the good revision."""
+    check(
+        tended(*live(PAIR, 3), make_replica(make_row(PAIR, 2, 5))),
+        """
+        finally stop 3 web-3
+        finally remove 3 web-3
+        finally stop 2 web-2-5
+        finally remove 2 web-2-5
+        """,
+    )
+
+
 def test_where_nothing_is_rolled_back_what_was_finished_serves_on() -> None:
     old = make_replica(make_row(PAIR, 1), state="exited", exit_code=1)
     check(tended(old, make_replica(make_row(PAIR, 2)), tried(1, 3, "running"), on_failure="stop"), "")

@@ -1,0 +1,163 @@
+"""The real engine as the oracle reads it, and the changes that are made on it in turn, each from what the last left."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import docker
+
+from reconciler.model import DeleteBudget, Desired, Mount, Namespace, Network, Port, Ref, Service, Spec, Update, Volume
+from reconciler.runtimes import translate
+from reconciler.runtimes.client import DockerCalls
+from reconciler.runtimes.wire import Api
+from tests.conftest import BUSYBOX
+
+MIB = 1024 * 1024
+RUNS = ("sleep", "100000")
+TIMEOUT = 3  # seconds that a client waits here for an answer
+
+
+def calls_at(url: str) -> DockerCalls:
+    api = Api(base_url=url, version="auto", timeout=TIMEOUT, max_pool_size=64)
+    return DockerCalls(api, {"base_url": url}, url)
+
+
+@dataclass
+class Real:
+    """What there is of one source, raw, with what was planted beside it; asked for past the proxy."""
+
+    api: docker.APIClient
+    source: str
+    foreign: set[str] = field(default_factory=set)
+
+    def raw(self) -> dict[str, Any]:
+        listed = self.api.containers(all=True, filters={"label": f"lb.source={self.source}"})
+        found = {}
+        for key in {*(row["Id"] for row in listed), *self.foreign}:
+            with contextlib.suppress(docker.errors.NotFound):
+                found[key] = _as_written(self.api.inspect_container(key))
+        return found
+
+    def networks(self) -> list[Network]:
+        return [translate.network(n) for n in self.api.networks(filters={"label": f"lb.source={self.source}"})]
+
+    def all_volumes(self) -> list[Volume]:
+        rows = self.api.volumes(filters={"label": f"lb.source={self.source}"})["Volumes"] or []
+        return [translate.volume(row) for row in rows]
+
+    def plant(self, like: str, name: str) -> str:
+        """A copy that carries every label."""
+        labels = self.api.inspect_container(like)["Config"]["Labels"]
+        body = {"Image": BUSYBOX, "Cmd": list(RUNS), "Labels": labels, "StopSignal": "SIGKILL"}
+        made = str(self.api.create_container_from_config(body, name)["Id"])
+        self.api.start(made)
+        self.foreign.add(made)
+        return made
+
+
+def _as_written(raw: dict[str, Any]) -> dict[str, Any]:
+    """Without what the image adds."""
+    raw["Config"]["Env"] = [e for e in raw["Config"]["Env"] or [] if not e.startswith("PATH=")]
+    return raw
+
+
+@dataclass(frozen=True)
+class Change:
+    """From `before` to `wanted`; `good` is what is to be live in the end where that is not what was wanted."""
+
+    name: str
+    before: Desired
+    wanted: Desired
+    good: Desired | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Volumes are to be made anew: a person removes those that an earlier round left."""
+        return self.name == "create"
+
+
+class Sources:
+    """Desired states of one source in namespaces of its own, so that several share an engine."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        self.name, self.namespace = name, namespace
+        self.still = self.service("still")
+
+    def service(self, name: str, namespace: str = "", **spec: Any) -> Service:
+        update = Update(**{"min_ready": 0, **spec.pop("update", {})})
+        values = {"command": RUNS, "stop_signal": "SIGKILL", **spec}
+        image = translate.full_reference(BUSYBOX)
+        return Service(Ref(namespace or self.namespace, name), Spec(image, update=update, **values))
+
+    def desired(self, *services: Service) -> Desired:
+        found = {s.ref: s for s in (self.still, *services)}
+        spaces = {ref.namespace: Namespace(Ref(ref.namespace)) for ref in found}
+        refs = frozenset([*found, *(space.ref for space in spaces.values())])
+        return Desired(self.name, "/", spaces, found, mentioned=refs, budget=DeleteBudget(count=100))
+
+    def changes(self, lane: str) -> tuple[Change, ...]:
+        """A ring: each begins where the one before ends."""
+        return _ring(LANES[lane](self))
+
+
+def _ring(states: list[tuple[str, Desired, bool]]) -> tuple[Change, ...]:
+    """Each state's name is that of the change to it; one that fails leaves the one before it."""
+    found, before = [], states[-1][1]
+    for name, wanted, good in states:
+        found.append(Change(name, before, wanted, None if good else before))
+        before = wanted if good else before
+    return tuple(found)
+
+
+def _replaced(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    def state(value: str) -> Desired:
+        return sources.desired(sources.service("a", restart="always", env=(("A", value),)))
+
+    return [("replace start-first", state("1"), True), ("replace start-first", state("2"), True)]
+
+
+def _stop_first(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    port = Port(80, "tcp", 18200 + hash(sources.namespace) % 700, "127.0.0.1")
+
+    def state(value: str) -> Desired:
+        return sources.desired(sources.service("a", ports=(port,), env=(("A", value),)))
+
+    return [("replace stop-first", state("1"), True), ("replace stop-first", state("2"), True)]
+
+
+def _sized(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    def state(replicas: int, memory: int) -> Desired:
+        return sources.desired(sources.service("a", replicas=replicas, memory=memory * MIB))
+
+    return [
+        ("scale up", state(2, 32), True),
+        ("update in place", state(2, 48), True),
+        ("scale down", state(1, 48), True),
+        ("update in place", state(1, 32), True),
+    ]
+
+
+def _made(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    other = f"{sources.namespace}-other"
+    data = Mount("/data", "volume", "data")
+    full = sources.desired(sources.service("a", mounts=(data,)), sources.service("b", other))
+    return [("create", full, True), ("removal", sources.desired(), True)]
+
+
+def _failed(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    good = sources.desired(sources.service("a", restart="always"))
+    ends = sources.service("a", restart="no", command=("sh", "-c", "exit 3"), update={"min_ready": 500_000_000})
+    bad = sources.desired(ends)  # at once, and yet it may be seen running
+    return [("failed revision", bad, False), ("back to the good one", good, True)]
+
+
+LANES: dict[str, Callable[[Sources], list[tuple[str, Desired, bool]]]] = {
+    "start-first": _replaced,
+    "stop-first": _stop_first,
+    "sizes": _sized,
+    "objects": _made,
+    "failed": _failed,
+}
