@@ -61,7 +61,9 @@ class Sandbox:
     def write(self, file: str, text: str) -> None:
         path = self.source / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        whole = self.folder / "being-written"  # put in place at once: a daemon that watches never sees half of it
+        whole.write_text(textwrap.dedent(text))
+        whole.replace(path)
 
     def namespace(self, name: str = "t", **meta: Any) -> None:
         self._dump(f"{name}.yaml", "Namespace", {"name": name, **meta})
@@ -121,9 +123,7 @@ class Sandbox:
 
     def _dump(self, file: str, kind: str, meta: dict[str, Any], spec: dict[str, Any] | None = None) -> None:
         document = {"apiVersion": "lb/v1", "kind": kind, "meta": meta, **({"spec": spec} if spec else {})}
-        path = self.source / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=2))  # JSON is YAML
+        self.write(file, json.dumps(document, indent=2))  # JSON is YAML
 
 
 @pytest.fixture(scope="session")
