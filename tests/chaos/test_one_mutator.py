@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import signal
+import sqlite3
 import statistics
 import subprocess
 from collections.abc import Iterator
@@ -76,9 +77,22 @@ def holder(sandbox: Sandbox, proxy: ChaosProxy) -> subprocess.Popen[str]:
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     eventually(lambda: sandbox.live("a"))
     eventually(lambda: proxy.trace[-1:] == ["start"])
+    eventually(lambda: stopped_between_writes(sandbox, process))
+    return process
+
+
+def stopped_between_writes(sandbox: Sandbox, process: subprocess.Popen[str]) -> bool:
+    """Stop it; let it go on if that was in the middle of a write to its state, which no second apply gets past."""
     process.send_signal(signal.SIGSTOP)
     eventually(lambda: Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "T")
-    return process
+    with contextlib.closing(sqlite3.connect(sandbox.state / "state.db", timeout=0, isolation_level=None)) as state:
+        try:
+            state.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:  # locked, by it
+            process.send_signal(signal.SIGCONT)
+            return False
+        state.execute("ROLLBACK")
+    return True
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
