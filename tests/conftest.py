@@ -126,6 +126,13 @@ class Sandbox:
         self.write(file, json.dumps(document, indent=2))  # JSON is YAML
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests on the engine that answers are for one worker: each sweeps it, and one at a time changes it."""
+    for item in items:
+        if item.get_closest_marker("engine") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("the engine"))
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.APIClient]:
     """The real engine; without one the tests fail. The marker of a state that manages it is put back at the end."""
