@@ -126,6 +126,7 @@ class Sandbox:
         self.write(file, json.dumps(document, indent=2))  # JSON is YAML
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on the engine that answers are for one worker: each sweeps it, and one at a time changes it."""
     for item in items:
