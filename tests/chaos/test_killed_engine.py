@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import FULL
-from tests.conftest import BUSYBOX, LB, Sandbox
+from tests.conftest import BUSYBOX, LB, SECOND, Sandbox, sandbox_on
 from tests.support.eventually import eventually
-from tests.support.own_engine import OwnEngine, own_engine, sandbox_on
+from tests.support.own_engine import OwnEngine, own_engine
 
-pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("an engine of its own")]
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group(SECOND)]
 
 ROUNDS = 25 if FULL else 3
 SERVICES = {"a": 2, "b": 1, "c": 2}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX, Sandbox
+from tests.conftest import BUSYBOX, SECOND, Sandbox, sandbox_on
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
-from tests.support.own_engine import OwnEngine, own_engine, sandbox_on
+from tests.support.own_engine import OwnEngine, own_engine
 
-pytestmark = pytest.mark.xdist_group("an engine of its own")
+pytestmark = pytest.mark.xdist_group(SECOND)
 
 
 @pytest.fixture

@@ -12,14 +12,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import docker
 import requests
 
-from tests.conftest import PREFIX, Sandbox
 from tests.support.eventually import eventually
 
 # Holds the namespace open, with its loopback up (SIOCSIFFLAGS, IFF_UP): ports are published there.
@@ -100,13 +98,6 @@ def own_engine(images: list[str], *flags: str) -> Iterator[OwnEngine]:
         holder.terminate()
         holder.wait()
         shutil.rmtree(folder)
-
-
-def sandbox_on(engine: OwnEngine, api: docker.APIClient, folder: Path) -> Sandbox:
-    box = Sandbox(folder, PREFIX + uuid.uuid4().hex[:8], api, {"DOCKER_HOST": f"unix://{engine.socket}"})
-    box.host.write_text("{}")
-    box.write("lb.yaml", f"name: {box.name}\n")
-    return box
 
 
 def _end_all(folder: Path) -> None:
