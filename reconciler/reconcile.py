@@ -20,6 +20,7 @@ from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
 QUESTIONS = 8  # images asked for at once
+_WAITING = ("incomplete", "dependency")  # the exit code is that of what is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def codes(decided: Plan) -> list[int]:
     """The exit codes that hold before anything is done. What only a host's policy could allow is refused; anything
     else that is wrong with a manifest is invalid."""
     found = problem_codes(decided.problems)
-    found += [EXIT_REFUSED] if any(guard.kind != "incomplete" for guard in decided.guards) else []
+    found += [EXIT_REFUSED] if any(guard.kind not in _WAITING for guard in decided.guards) else []
     return found + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
 
 

@@ -14,6 +14,9 @@ from .recorded import RecordedContainer, RecordedNamespace, RecordedService
 
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
 Origin = Literal["author", "drift", "adoption"]
+GuardKind = Literal[
+    "mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout", "dependency"
+]
 Impact = Literal["none", "in-place", "rolling", "downtime", "removal"]
 
 
@@ -89,7 +92,7 @@ class Drifted:
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout"]
+    kind: GuardKind
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..model import RESTART, Action, Container, Desired, Drifted, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, held, namespaces, removals, services, told, volumes
+from . import guards, held, namespaces, removals, services, told, volumes, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,12 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
+    linked = services.link(actions, answers.busy)
+    found += waiting.guards(linked, waiting.Known(owned, recorded, observed), found)
     found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
     return Plan(
         source=desired.source,
-        actions=tuple(services.link(actions, answers.busy) + gone),
+        actions=tuple(linked + gone),
         problems=problems,
         guards=tuple(found),
         drifted=tuple(drifted),

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from threading import Event
 
 from ..clock import seconds
-from ..drift import completed
+from ..drift import completed, meets
 from ..errors import EngineError, EngineUnreachable, InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
-from ..model.desired import Condition
 from .calls import Calls
 
 SECOND = 1_000_000_000
@@ -91,7 +90,7 @@ def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], canc
     deadline, pause = time.monotonic() + DEPENDENCY_PATIENCE, 0.02
     while True:
         seen = [found for container in containers if (found := _inspected(calls, container))]
-        if _meets(wanted.condition, seen):
+        if meets(wanted.condition, seen):
             return
         why = _never(wanted, seen)
         runs = wanted.condition == "completed" and any(c.state == "running" for c in seen)
@@ -109,14 +108,6 @@ def _inspected(calls: Calls, container: str) -> Container | None:
         return calls.inspect(container)
     except NotFound:
         return None
-
-
-def _meets(condition: Condition, seen: Sequence[Container]) -> bool:
-    if condition == "completed":
-        return bool(seen) and all(completed(c) for c in seen)
-    if condition == "healthy":
-        return any(completed(c) or (c.state == "running" and c.health in ("none", "healthy")) for c in seen)
-    return any(completed(c) or c.state == "running" for c in seen)
 
 
 def _never(wanted: Dependency, seen: Sequence[Container]) -> str:
