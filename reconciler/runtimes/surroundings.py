@@ -99,7 +99,7 @@ def network(work: Work) -> str:
         taken = work.calls.taken_subnets() + [s for net in work.calls.networks() for s in net.subnets]
         intent = work.begin("network", network_name(name))
         labels = {LABEL_NAMESPACE: name, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
-        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken, work.shared.pool))
+        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken, work.shared.pool()))
         work.journal.end(intent, Effect("network", id=network, name=network_name(name)))
         work.shared.networks[name] = network
     return ""
