@@ -99,6 +99,17 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class Advice:
+    """What its author may want to know of an object; nothing is done because of it, and nothing is held back."""
+
+    ref: Ref
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.ref}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything to be done for one source, in an order that respects `Action.after`."""
 
@@ -107,6 +118,7 @@ class Plan:
     problems: tuple[Problem, ...] = ()
     guards: tuple[Guard, ...] = ()
     drifted: tuple[Drifted, ...] = ()
+    advice: tuple[Advice, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
     host: str = ""  # this host's name, "" where it has none

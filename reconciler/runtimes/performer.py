@@ -274,8 +274,7 @@ class _Run:
                 container = holder.id  # ours: an answer was lost on the way, not the call
             seen = self.calls.inspect(container)
         self.made[number] = container
-        effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
-        self.journal.end(intent, effect)
+        self.journal.end(intent, Effect.of(seen, name, number, intent.attempt))
 
     def _admitted(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
         """The body as the host's policy lets it pass. Raises Denied."""
@@ -318,8 +317,7 @@ class _Run:
             self._inspect(container)
             self.calls.update(container, body.resources(self._service.spec))
             seen = self.calls.inspect(container)
-        effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
-        self.journal.end(intent, effect)
+        self.journal.end(intent, Effect.of(seen, seen.name, number))
 
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
         """What is recorded of the container stays: if somebody changed it meanwhile, that is drift."""
