@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..model import Dependency, Healthcheck, NamedVolume, Namespace, Place, Port, Ref, Service, Spec, Update
@@ -28,7 +29,8 @@ def namespace(document: Document, value: Mapping[str, Any]) -> tuple[Namespace |
     volumes = {}
     for name, raw in spec.get("volumes", {}).items():
         try:
-            volumes[name] = _volume(ref, name, raw or {})
+            made = _volume(ref, name, raw or {})
+            volumes[name] = replace(made, varies=uses_variables(document.value["spec"]["volumes"][name]))
         except ValueError as error:
             complaints.append((("spec", "volumes", name), str(error)))
     found = Namespace(
