@@ -85,8 +85,8 @@ class Engine:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)
 
     def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
-        report(Progress(ref, f"waiting for {dependency.ref}", dependency.condition))
-        gate.dependency(self._calls, dependency, containers, cancel)
+        news = Progress(ref, f"waiting for {dependency.ref}", dependency.condition)
+        gate.dependency(self._calls, dependency, containers, cancel, lambda: report(news))
 
     def changes(self) -> Iterator[None]:
         return self._calls.changes()

@@ -7,7 +7,7 @@ Hopeless: unhealthy, ended otherwise, or restarted three times. Else NotReady wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
@@ -50,9 +50,15 @@ def _timeout(spec: Spec) -> float:
     return max(60.0, (check.start_period or 0) / SECOND + (interval + once) * ((check.retries or 3) + 1))
 
 
-def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str) -> None:
-    """Returns when the replica is ready. Raises NotReady with its last log lines, InterruptedByUser, or EngineError
-    when somebody paused it."""
+def nobody() -> None:
+    """Is told nothing."""
+
+
+def wait(
+    calls: Calls, container: str, limits: Limits, cancel: Event, name: str, waits: Callable[[], None] = nobody
+) -> None:
+    """Returns when the replica is ready; `waits` is told, once, that it is not yet. Raises NotReady with its last log
+    lines, InterruptedByUser, or EngineError when somebody paused it."""
     checked = calls.has_healthcheck(container)
     begun, first, pause = time.monotonic(), None, 0.02
     while True:
@@ -71,6 +77,8 @@ def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str)
             reason = f"not ready within {limits.timeout:g} s ({seen.state}, health {seen.health})"
         if reason:
             raise NotReady(f"{name} {reason}", logs=_last_lines(calls, container))
+        waits()
+        waits = nobody
         if cancel.wait(pause):
             raise InterruptedByUser(f"{name}: interrupted while waiting; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
@@ -81,8 +89,11 @@ def _age(seen: Container) -> float:
     return max(0.0, time.time() - seconds(seen.started)) if seen.started else 0.0
 
 
-def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event) -> None:
-    """Returns when one replica runs ("started"), is ready ("healthy"), or all of them ended with 0 ("completed").
+def dependency(
+    calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event, waits: Callable[[], None] = nobody
+) -> None:
+    """Returns when one replica runs ("started"), is ready ("healthy"), or all of them ended with 0 ("completed");
+    `waits` is told, once, that it is not so yet.
 
     Raises NotReady when that can't come any more, or does not come within a minute; InterruptedByUser.
     A job that still runs is waited for as long as it takes.
@@ -98,6 +109,8 @@ def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], canc
             why = f"waits for {wanted.ref}, which is not {wanted.condition}"
         if why:
             raise NotReady(why)
+        waits()
+        waits = nobody
         if cancel.wait(pause):
             raise InterruptedByUser(f"interrupted while waiting for {wanted.ref}; the next apply carries on")
         pause = min(pause * 1.5, 0.25)

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event, Lock
 from typing import Any, Literal
 
@@ -334,8 +335,9 @@ class _Run:
         service = self._service
         replaces = any(r.seen.id != container for r in self.action.replicas)
         limits = gate.limits(service.spec, replaces=replaces)
-        self.work.say("waiting for health", f"replica {number}")
-        gate.wait(self.calls, container, limits, self.work.cancel, f"{self.action.ref} replica {number}")
+        name = f"replica {number}"
+        waits = partial(self.work.say, "waiting for health", name)
+        gate.wait(self.calls, container, limits, self.work.cancel, f"{self.action.ref} {name}", waits)
 
     @property
     def _service(self) -> Service:

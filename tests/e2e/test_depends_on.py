@@ -42,9 +42,12 @@ def test_started_does_not_wait_for_health_and_healthy_does(sandbox: Sandbox) -> 
     sandbox.service("db", command=["sh", "-c", "sleep 2; touch /ready; sleep 1000"], healthcheck=check)
     sandbox.service("early", depends_on={"db": {"condition": "started"}})
     sandbox.service("late", depends_on={"db": {"condition": "healthy"}})
-    sandbox.apply()
+    said = sandbox.apply().err
+    assert "t/late waiting for t/db: healthy" in said and "t/db waiting for health: replica 1" in said
     healthy = next(entry["Start"] for entry in sandbox.one("db")["State"]["Health"]["Log"] if entry["ExitCode"] == 0)
     assert started(sandbox.one("db")) < started(sandbox.one("early")) < healthy < started(sandbox.one("late"))
+    sandbox.service("late", depends_on={"db": {"condition": "healthy"}}, env={"A": "b"})
+    assert "waiting for" not in sandbox.apply().err, "it is so already"
 
 
 def test_what_needs_a_refused_service_is_not_made_and_goes_on_once_it_serves(sandbox: Sandbox) -> None:
