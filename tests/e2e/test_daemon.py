@@ -8,15 +8,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import LB, SOCKET, Sandbox
+from tests.conftest import LB, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
-from tests.support.proxy import proxied
 
 Harm = Callable[[Any, str], Any]
 HARMS: dict[str, Harm] = {
@@ -203,30 +201,6 @@ def test_killed_twenty_times_among_edits_it_converges(sandbox: Sandbox) -> None:
         eventually(lambda: len(sandbox.containers()) == 6)
         assert daemon.end() == 0
     assert sandbox.apply().out == "no changes\n"
-
-
-def test_quiet_cycles_change_nothing_and_say_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """50 running services, 3 that fail in their own ways, 200 cycles: nothing is called, nothing is said."""
-    sandbox.namespace()
-    for i in range(5):
-        sandbox.service(f"s{i}", replicas=10)
-    sandbox.service("crashes", command=["sh", "-c", "sleep 0.5; exit 1"])  # ready, then again and again
-    sandbox.service("ends", command=["sh", "-c", "exit 2"], restart="no", update={"min_ready": "1s"})
-    sandbox.service("sick", healthcheck={"test": "false", "interval": "100ms", "retries": 1, "start_period": "0s"})
-    with proxied(SOCKET, tmp_path) as proxy:
-        sandbox.env["DOCKER_HOST"] = f"unix://{proxy.path}"
-        with running_daemon(sandbox) as daemon:
-            eventually(lambda: sum(len(sandbox.live(f"s{i}")) for i in range(5)) == 50, 120)
-            eventually(lambda: daemon.log.count("create failed") == 2 and "t/crashes: create" in daemon.log, 60)
-            rested = proxy.looks
-            eventually(lambda: proxy.looks >= rested + 3)
-            said, called = daemon.log, len(proxy.mutating)
-            for turn in range(200):
-                before = proxy.looks
-                daemon.process.send_signal(signal.SIGHUP)
-                eventually(lambda b=before: proxy.looks > b)  # type: ignore[misc]
-                assert len(proxy.mutating) == called, f"turn {turn}: {proxy.mutating[called:]}"
-            assert daemon.log == said
 
 
 def test_an_apply_beside_it_is_handed_over(sandbox: Sandbox) -> None:

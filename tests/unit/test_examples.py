@@ -16,6 +16,8 @@ from reconciler.cli import lb, status
 from tests.support.desk import Desk
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.xdist_group("the default port")
+
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
