@@ -39,6 +39,14 @@ def name(path: Path) -> str:
     return settings.value.name or str(root)
 
 
+def same(one: Path, other: Path) -> bool:
+    """Whether both are of one source. What is not there is of none."""
+    try:
+        return _root(one)[0] == _root(other)[0]
+    except SourceError:
+        return False
+
+
 def hosts(path: Path) -> tuple[str, ...]:
     """The hosts that its lb.yaml lists; none where that has a problem."""
     root, _ = _root(path)

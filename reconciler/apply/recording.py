@@ -11,7 +11,18 @@ from threading import Event
 
 from .. import fingerprint
 from ..errors import EXIT_FAILED
-from ..model import Action, ActivityType, Outcome, Plan, RecordedContainer, RecordedVolume, Ref, Revision, Service
+from ..model import (
+    Action,
+    ActivityType,
+    Outcome,
+    Plan,
+    RecordedContainer,
+    RecordedVolume,
+    Ref,
+    Revision,
+    Service,
+    UnnamedVolume,
+)
 from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
@@ -112,6 +123,10 @@ class Recording:
             )
         self.store.set_image(revision.id, self.action.candidates[0].image_id, self.action.digest)
         self.store.adopt(rows)
+        unnamed = [(volume, seen) for seen in self.action.candidates for volume in seen.unnamed]
+        if unnamed:
+            found = [UnnamedVolume(name, service.ref, target, seen.created) for (name, target), seen in unnamed]
+            self.store.settle_unnamed(found, ())
         self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
     def _good(self, service: Service, revision: Revision) -> None:

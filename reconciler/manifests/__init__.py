@@ -293,7 +293,8 @@ def _advised(document: Document, complaint: schema.Complaint, ref: Ref | None) -
     value = document.value
     for step in complaint.path:
         value = value.get(step) if isinstance(value, dict) else value[step]
-    message = foreign.value_advice(complaint.path, value) or complaint.message
+    message = foreign.value_advice(complaint.path, value)
+    message = message or document.in_its_words(complaint.path, complaint.message)
     return _complain(document, complaint.path, message, ref)
 
 

@@ -1,6 +1,6 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .action import Action, Advice, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
 from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
@@ -34,6 +34,7 @@ from .recorded import (
     RecordedVolume,
     Removed,
     Revision,
+    UnnamedVolume,
 )
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Action",
     "Activity",
     "ActivityType",
+    "Advice",
     "Cause",
     "Condition",
     "Container",
@@ -88,6 +90,7 @@ __all__ = [
     "Service",
     "Spec",
     "Ulimit",
+    "UnnamedVolume",
     "Update",
     "Verb",
     "Volume",

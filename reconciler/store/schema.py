@@ -97,4 +97,10 @@ MIGRATIONS = (
     alter table removed_revisions add column restart integer not null default 0;
     """,
     "alter table services add column drift text not null default '{}'",
+    """
+    create table unnamed_volumes (
+        name text primary key, namespace text not null, service text not null, target text not null,
+        created text not null
+    ) strict;
+    """,
 )

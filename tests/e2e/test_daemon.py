@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -302,3 +303,36 @@ def test_more_file_events_than_inotify_can_hold(sandbox: Sandbox) -> None:
                 path.touch()
         daemon.process.send_signal(signal.SIGCONT)
         eventually(lambda: env(sandbox, "a") == ["A=1"])
+
+
+def test_the_host_s_settings_are_read_again_and_what_fails_is_told(sandbox: Sandbox) -> None:
+    told = sandbox.folder / "told"
+    tell = {"command": ["sh", "-c", f"cat >>'{told}'"]}
+
+    def says(**settings: Any) -> None:
+        sandbox.host.write_text(json.dumps({"notify": [tell], **settings}))
+
+    def events() -> list[tuple[str, str]]:
+        found = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        return [(each["event"], each["object"]) for each in found]
+
+    says(sources=[{"name": "shop", "path": str(sandbox.source), "env_files": [str(sandbox.folder / "v.env")]}])
+    (sandbox.folder / "v.env").write_text("VALUE=1\n")
+    sandbox.namespace()
+    sandbox.service("a", cap_add=["NET_ADMIN"], env={"A": "${VALUE}"})
+    with running_daemon(sandbox, "shop") as daemon:
+        eventually(lambda: events() == [("failed", "t/a")])
+        assert not sandbox.containers("a") and "NET_ADMIN is denied" in daemon.log
+        listed = json.loads(sandbox.host.read_text())["sources"]
+
+        sandbox.host.write_text("policy: nonsense\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: events()[1:] == [("failed", "host.yaml")])
+        assert "what was read before holds" in daemon.log
+        assert "HostSettings" in sandbox.lb("activity").out
+
+        says(sources=listed, policy={"allow": [{"services": ["t/a"], "cap_add": ["NET_ADMIN"]}]})
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: env(sandbox, "a") == ["A=1"])
+        assert "policy changed" in daemon.log
+        eventually(lambda: events()[2:] == [("recovered", "host.yaml"), ("recovered", "t/a")])
