@@ -1,4 +1,4 @@
-"""What git says of a source's folder. The only door to git.
+"""What git says of a source's folder. With `remote`, which fetches, the only door to git.
 
 In: the root. Out: the commit that is checked out, whether it is older than another, who changed a file last. Where the
 folder is in no work tree, git is not installed, takes too long or does not trust the folder's owner (`safe.directory`),
@@ -50,6 +50,11 @@ def older(root: str, commit: str) -> bool:
     if not head or not commit or head.strip() == commit:
         return False
     return _git(root, "merge-base", "--is-ancestor", "HEAD", commit) is not None
+
+
+def follows(root: str, commit: str) -> bool:
+    """Whether HEAD is this commit, or comes after it in its history. False where git can't tell."""
+    return bool(commit) and _git(root, "merge-base", "--is-ancestor", commit, "HEAD") is not None
 
 
 def last_touch(root: str, file: str, commit: str) -> Touch | None:

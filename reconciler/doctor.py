@@ -15,6 +15,7 @@ from .errors import LbError, StateError
 from .lock import Holder
 from .model import Observed, Recorded
 from .recovery import recover
+from .remote import Record
 from .runtime import LABEL_NAMESPACE
 from .store.backup import Contents
 
@@ -56,6 +57,7 @@ class Facts:
     refusal: LbError | None
     watches: int | None
     instances: int | None
+    remotes: tuple[Record, ...] = ()  # of sources that are fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Check:
 def checks(facts: Facts) -> tuple[Check, ...]:
     every: tuple[Callable[[Facts], Check | None], ...] = (
         _socket, _engine, _api, _local, _limits, _folder, _privacy, _disk, _state, _bound, _lock, _marker, _inotify,
-        _containers, _networks, _volumes, _open_steps, _restored,
+        _remote, _containers, _networks, _volumes, _open_steps, _restored,
     )  # fmt: skip
     return tuple(found for check in every if (found := check(facts)))
 
@@ -229,6 +231,17 @@ def _inotify(facts: Facts) -> Check | None:
     said = ", ".join(f"fs.inotify.{name} is {found}" for name, found, _ in few)
     way = " ".join(f"fs.inotify.{name}={least}" for name, _, least in few)
     return Check("inotify", "warn", f"{said}: changed files may be noticed late", f"sysctl -w {way}")
+
+
+def _remote(facts: Facts) -> Check | None:
+    if not facts.remotes:
+        return None
+    if wrong := [record for record in facts.remotes if record.trouble]:
+        said = "; ".join(f"{record}: {record.trouble}" for record in wrong)
+        return Check(
+            "remote", "warn", said, "what was fetched last stays; `lb plan NAME` tries again, and says why not"
+        )
+    return Check("remote", "ok", _some([str(record) for record in facts.remotes]))
 
 
 def _containers(facts: Facts) -> Check | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from . import apply, checkout, marker, plan, secrets, snapshots, source
+from . import apply, checkout, marker, plan, remote, secrets, snapshots, source
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, UnnamedVolume
 from .model.desired import POLICY_DENIED
@@ -95,17 +95,31 @@ def _another_checkout(desired: Desired, recorded: Recorded) -> str:
     if known is None or desired.source not in owners:
         return ""
     same = desired.named == known.named or desired.root in (known.root, str(Path(known.named).resolve()))
-    if not same and _holds(Path(known.root), desired.source):
+    if not same and any(_holds(Path(path), desired.source) for path in (known.root, known.named)):
         return (
             f"source {desired.source} was applied from {known.root} last, and this is {desired.root}: apply it there, "
             f"or make this the one in force with --take-over"
         )
+    if fetched := remote.name(Path(desired.root)):
+        return _rewritten(fetched, desired.root, known.commit)
     if checkout.older(desired.root, known.commit):
         return (
             f"{desired.root} is at a commit that is older than {known.commit[:12]}, which was applied last: pull, or "
             f"revert in a commit of its own, or go back to this one with --take-over"
         )
     return ""
+
+
+def _rewritten(fetched: str, root: str, last: str) -> str:
+    """A branch that nobody here moves by hand only ever grows: what does not come after the commit that was applied
+    last was rewritten, or went back."""
+    if not last or checkout.follows(root, last):
+        return ""
+    now = checkout.look(root).commit[:12] or "a commit that git can't name"
+    return (
+        f"{fetched} was fetched at {now}, which does not come after {last[:12]}, which was applied last: its branch "
+        f"was rewritten or went back. Revert in a commit of its own, or make this one count with --take-over"
+    )
 
 
 def _holds(root: Path, name: str) -> bool:

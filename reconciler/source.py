@@ -9,6 +9,7 @@ stat signature taken, but only what changed is opened, parsed and validated. Wha
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import manifests, snapshots, walk
+from . import manifests, remote, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
 from .model import Desired, Problem, Ref
@@ -31,20 +32,19 @@ _EMPTY = "the file is empty, perhaps half-written; write a document, or remove t
 
 
 def name(path: Path) -> str:
-    """The source's name, for `down`: what its lb.yaml says, else its absolute path."""
+    """The source's name, for `down`: what its lb.yaml says, else what it is fetched as, else its absolute path."""
     root, _ = _root(path)
     settings = _settings(root, Seen(), _NO_SETTINGS)
     if settings.problems:
         raise SourceError(f"{settings.problems[0]}; nothing is changed")
-    return settings.value.name or str(root)
+    return _called(settings.value, root)
 
 
 def same(one: Path, other: Path) -> bool:
     """Whether both are of one source. What is not there is of none."""
-    try:
+    with contextlib.suppress(SourceError):
         return _root(one)[0] == _root(other)[0]
-    except SourceError:
-        return False
+    return False
 
 
 def hosts(path: Path) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class Source:
         pages = {file: kept.page for file, kept in found.pages.items()}
         problems = (*found.problems, *(problem for page in pages.values() for problem in page.problems))
         stand = manifests.stand(pages, settings.value, self.host)
-        return Files(settings.value.name or str(root), root, stand, problems)
+        return Files(_called(settings.value, root), root, stand, problems)
 
     def read(self, files: Sequence[Path] = (), stdin: bytes | None = None) -> Desired:
         """Equal to what a first reading gives, at any time. Raises SourceError, and forgets nothing because of it."""
@@ -229,7 +229,7 @@ def _desired(root: Path, found: _Found, host: str) -> Desired:
         )
     settings = found.settings.value
     pages = {file: kept.page for file, kept in found.pages.items()}
-    name, here = settings.name or str(root), None if found.settings.problems else host
+    name, here = _called(settings, root), None if found.settings.problems else host
     desired = manifests.assemble(pages, source=name, root=str(root), settings=settings, host=here)
     if not (desired.mentioned or desired.elsewhere or desired.problems or found.problems):
         raise SourceError(f"the manifests in {root} declare nothing; nothing is changed", hint="are they half-written?")
@@ -278,6 +278,11 @@ def _root(path: Path) -> tuple[Path, str]:
         raise SourceError(f"{path} does not exist; nothing is changed") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.12
         raise SourceError(f"{path} can't be read: {getattr(error, 'strerror', error)}; nothing is changed") from error
+
+
+def _called(settings: manifests.Settings, root: Path) -> str:
+    # What is fetched lies in another folder for each commit, and is one source all the same.
+    return settings.name or remote.name(root) or str(root)
 
 
 def _named(path: Path, root: Path) -> Path:

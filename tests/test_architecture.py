@@ -20,7 +20,7 @@ LAYERS = [
     {"fingerprint", "drift", "backoff"},
     {"schema", "rollout", "status", "recovery", "seen", "streams", "findings", "starter", "policy", "walk"},
     {"plan"},
-    {"manifests", "store", "runtimes", "snapshots", "secrets", "lock", "checkout"},
+    {"manifests", "store", "runtimes", "snapshots", "secrets", "lock", "checkout", "remote"},
     {"source", "apply", "marker", "volumes", "doctor", "host"},
     {"reconcile", "rewrite"},
     {"render", "views", "watch"},

@@ -31,6 +31,7 @@ from .options import (
     Outside,
     debug_option,
     echo_json,
+    located,
     output_option,
     outside_options,
     say,
@@ -77,17 +78,17 @@ def service_options(command: Callable[..., int]) -> Callable[..., int]:
     @outside_options
     @functools.wraps(command)
     def called(
-        service: str, namespace: str | None, source: Path, outside: Outside, state: str | None, output: str,
+        service: str, namespace: str | None, source: str, outside: Outside, state: str | None, output: str,
         timeout: float | None, remote_engine: bool, **own: Any,
     ) -> int:  # fmt: skip
         ref = service_ref(service, namespace)
-        asked = Asked(source, (), None, outside)
+        asked = Asked(located(source, state), (), None, outside)
         return command(Call(ref, asked, state_dir(state), output, timeout, remote_engine), **own)
 
     options: Sequence[Callable[[Any], Any]] = (
         click.argument("service", metavar="NAMESPACE/SERVICE", shell_complete=names.services),
         namespace_option,
-        click.option("--source", default=".", type=click.Path(path_type=Path), metavar="PATH",
+        click.option("--source", default=".", type=click.Path(), metavar="PATH",
                      help="The source that the service is of; the current folder by default."),
         state_option,
         output_option("text", "json"),

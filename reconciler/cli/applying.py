@@ -21,6 +21,7 @@ from .options import (
     debug_option,
     echo_json,
     interactive,
+    located,
     output_option,
     say,
     source_options,
@@ -110,19 +111,20 @@ def apply(
 
 
 @click.command(epilog="\b\nExamples:\n  lb down\n  lb down --yes examples/quickstart")
-@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.argument("path", default=".", type=click.Path())
 @state_option
 @output_option("text", "json")
 @yes_option
 @timeout_option
 @remote_option
 @debug_option
-def down(path: Path, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
+def down(path: str, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
     """Remove every service and namespace of a source. Volumes stay.
 
     Where one of them is protected (meta.protect), nothing is removed.
     """
-    desired = Desired(sources.name(path), str(path), down=True)
+    there = located(path, state)
+    desired = Desired(sources.name(there), str(there), down=True)
     if handover.listens(state_dir(state)):
         raise RefusedError(
             "a daemon keeps this state's source running and would bring all of it back",

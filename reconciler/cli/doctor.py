@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from .. import doctor as judged
-from .. import marker
+from .. import marker, remote
 from ..clock import now
 from ..errors import EXIT_FAILED, EngineError, EngineUnreachable, LbError, StateError
 from ..lock import Holder, holder, key
@@ -58,6 +58,7 @@ def _facts(directory: Path) -> judged.Facts:
         refusal=refusal,
         watches=_number(INOTIFY / "max_user_watches"),
         instances=_number(INOTIFY / "max_user_instances"),
+        remotes=remote.records(directory),
     )
 
 

@@ -32,7 +32,7 @@ def engine(state: Path, host: Host | Standing | None = None) -> Runtime:
     if host is None:
         return Engine(connect(), str(state / FOLDER), clock.now)
     warden = host.at(endpoint())  # it knows the engine's socket, wherever it is
-    return Engine(connect(), str(state / FOLDER), clock.now, warden, lambda: warden.pool)
+    return Engine(connect(lambda: warden.registries), str(state / FOLDER), clock.now, warden, lambda: warden.pool)
 
 
 def endpoint() -> str:

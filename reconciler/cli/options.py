@@ -15,11 +15,15 @@ from typing import Any
 import click
 
 from .. import host as hosts
+from .. import remote
 from .. import source as sources
-from ..errors import SourceError, UsageError
+from ..errors import LockedError, SourceError, UsageError
 from ..host import Host
+from ..host.settings import Followed
 from ..manifests import envfile
 from ..model import Desired, Ref
+from ..remote import RemoteError
+from . import fetching
 
 Command = Callable[..., Any]
 _HOST = "lb.host"  # in the context: the file that was named, then what it says
@@ -164,17 +168,36 @@ def source_options(command: Command) -> Command:
 
     @outside_options
     @functools.wraps(command)
-    def called(path: Path, files: Sequence[str], outside: Outside, **rest: Any) -> Any:
+    def called(path: str, files: Sequence[str], outside: Outside, **rest: Any) -> Any:
         stdin = sys.stdin.buffer.read() if "-" in files else None
-        return command(asked=Asked(path, [Path(f) for f in files if f != "-"], stdin, outside), **rest)
+        there = located(path, rest.get("state"))
+        return command(asked=Asked(there, [Path(f) for f in files if f != "-"], stdin, outside), **rest)
 
     for option in reversed([
-        click.argument("path", default=".", type=click.Path(path_type=Path)),
+        click.argument("path", default=".", type=click.Path()),
         click.option("-f", "--file", "files", multiple=True, metavar="FILE|-",
                      help="Join this manifest to the source; deletes nothing. - reads standard input."),
     ]):  # fmt: skip
         called = option(called)
     return called
+
+
+def located(path: str, state: str | None) -> Path:
+    """The folder of the source that a command line names: the name of one that host.yaml says is fetched goes before a
+    folder, which may be written ./NAME. It is fetched first; where that fails, what was fetched last is used, and that
+    is said. Raises RemoteError where there is nothing."""
+    if this_host().settings.remote(path) is None:
+        return Path(path)
+    directory = state_dir(state)
+    there = remote.current(directory, path)
+    try:
+        fetching.fetched(directory, path, this_host)
+    except (RemoteError, LockedError) as error:
+        if not there.exists():
+            raise
+        known = remote.record(remote.folder(directory, path))
+        say(f"{fetching.line(error)}; this is {known.commit[:12]}, fetched at {known.fetched[:19]}Z")
+    return there
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
@@ -195,10 +218,14 @@ def _of_host(path: Path, host: Host) -> dict[str, str]:
     """What host.yaml says of the variables of the source at `path`."""
     found: dict[str, str] = {}
     for listed in host.settings.sources:
-        if listed.env_files and sources.same(listed.path, path):
+        if listed.env_files and _is(listed, path):
             for file in listed.env_files:
                 found |= _of_file(f"{file}, an env file of {host.file},", Path(file), {}, found)
     return found
+
+
+def _is(listed: Followed, path: Path) -> bool:
+    return sources.same(listed.path, path) if listed.path else remote.around(path) == listed.name
 
 
 def _of_file(what: str, file: Path, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:

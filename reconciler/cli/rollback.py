@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from .. import fingerprint, handover, render, rewrite
+from .. import fingerprint, handover, remote, render, rewrite
 from .. import source as sources
-from ..errors import LbError, UsageError
+from ..errors import LbError, RefusedError, UsageError
 from ..model import Recorded, RecordedService, Ref, Revision
 from ..rewrite import Change
 from ..source import Files
@@ -184,6 +184,11 @@ def _files(path: Path, outside: Outside, ref: Ref, source: str) -> Files:
         raise UsageError(
             f"{ref} belongs to source {source}, and {files.root} is source {files.name}",
             hint="name its folder with --source PATH",
+        )
+    if name := remote.around(files.root):
+        raise RefusedError(
+            f"{files.root} is what was fetched as {name}, and the next fetch would undo what is written there",
+            hint="do it in a clone of its repository, named with --source PATH, then commit and push",
         )
     return files
 

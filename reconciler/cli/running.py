@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .. import clock, handover, lock, views
+from .. import clock, handover, lock, remote, views
 from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
 from ..daemon.journal import EventKind, Journal, Level, Log, Tell
 from ..daemon.wakes import Wakes
 from ..errors import LockedError, UsageError
+from ..host.settings import Followed
 from ..host.standing import AT_START, Standing
 from ..model import Activity, Desired, Observed, Recorded, Ref
 from ..notify import Event as Told
@@ -30,6 +31,7 @@ from ..notify import Notifier
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
+from .fetching import Following
 from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
 from .serving import listen_option, token_option, where
 
@@ -56,15 +58,18 @@ def daemon(
     """Watch a source and keep the engine as it says; answer the read-only HTTP API.
 
     PATH is a folder, or the name of one of host.yaml's sources; without it, the one source that is listed there, else
-    the current folder. File changes, the engine's events and SIGHUP wake it; SIGHUP also makes it read host.yaml
-    again. SIGTERM and Ctrl-C finish the step in flight and end it. `lb apply` beside it hands over to it.
+    the current folder. A source with a remote is fetched again and again. File changes, the engine's events and SIGHUP
+    wake it; SIGHUP also makes it fetch, and read host.yaml again. SIGTERM and Ctrl-C finish the step in flight and end
+    it. `lb apply` beside it hands over to it.
     """
     from ..api import Server
     from ..watch import Watch
 
     directory, host, log = state_dir(state), Standing(this_host()), _log(log_format)
     address, port, secret = where(listen, token_file)
-    folder = _followed(path, host.host).absolute()  # a folder that is renamed is another one
+    listed = _followed(path, host.host)
+    # A folder that is renamed is another one.
+    folder = (listed.path or remote.current(directory, listed.name)).absolute()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
         store = stack.enter_context(contextlib.closing(Store.open(directory)))
@@ -73,9 +78,11 @@ def daemon(
         stack.callback(notifier.close)
         source = sources.Source(folder, outside.variables(folder, host.host), host=outside.host)
         journal = Journal(log, store, _teller(notifier, folder, outside.host))
+        following = _following(listed, directory, host, journal, store, wakes)
         reading = _Reading(source, outside, host, journal, store)
         connect = functools.partial(doors.engine, directory, host)
-        life = Daemon(Doors(reading.read, connect, doors.engine_lock, store, window.show), wakes, journal)
+        read = functools.partial(_read_fetched, following, stop, reading) if following else reading.read
+        life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, journal)
         server = Server(address, port, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)
@@ -84,8 +91,12 @@ def daemon(
         watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
         watch.start()
         stack.callback(watch.stop)
-        stack.enter_context(_signals(stop, wakes, reading.ask))
-        log("info", "daemon", f"watches {root} ({watch.mode}), state in {directory}, answers at {server.url}")
+        if following:
+            following.start()
+            stack.callback(following.stop)
+        stack.enter_context(_signals(stop, wakes, [reading.ask, *([following.ask] if following else [])]))
+        what = f"{root} ({watch.mode})" + (f", which is {following}" if following else "")
+        log("info", "daemon", f"watches {what}, state in {directory}, answers at {server.url}")
         life.run(stop)
         log("info", "daemon", "ends; what runs, runs on")
 
@@ -119,15 +130,27 @@ class Window:
             runtime.close()  # the stream has a connection of its own
 
 
-def _followed(path: str | None, host: hosts.Host) -> Path:
-    """The folder that the command line means; a listed name goes before a folder, which may be written ./NAME."""
+def _followed(path: str | None, host: hosts.Host) -> Followed:
+    """What the command line means; a listed name goes before a folder, which may be written ./NAME."""
     listed = host.settings.sources
     if path is None and len(listed) > 1:
-        names = ", ".join(found.name or str(found.path) for found in listed)
-        raise UsageError(f"{host.file} lists several sources: name one of {names}")
+        raise UsageError(f"{host.file} lists several sources: name one of {', '.join(map(str, listed))}")
     if path is None:
-        return listed[0].path if listed else Path()
-    return next((found.path for found in listed if found.name == path), Path(path))
+        return listed[0] if listed else Followed(Path())
+    return next((found for found in listed if found.name == path), Followed(Path(path)))
+
+
+def _following(
+    listed: Followed, state: Path, host: Standing, journal: Journal, store: Store, wakes: Wakes
+) -> Following | None:
+    if listed.remote is None:
+        return None
+    return Following(state, listed.name, lambda: host.host, journal, store, wakes.kick)
+
+
+def _read_fetched(following: Following, stop: Event, reading: _Reading) -> Desired:
+    following.ready(stop)
+    return reading.read()
 
 
 class _Reading:
@@ -188,7 +211,7 @@ def _only_one(state: Path) -> lock.Lock:
 
 
 @contextlib.contextmanager
-def _signals(stop: Event, wakes: Wakes, reload: Callable[[], None]) -> Iterator[None]:
+def _signals(stop: Event, wakes: Wakes, reloads: Sequence[Callable[[], None]]) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             os._exit(128 + number)  # asked twice: what was written ahead is carried on by the next
@@ -197,7 +220,8 @@ def _signals(stop: Event, wakes: Wakes, reload: Callable[[], None]) -> Iterator[
         wakes.kick()
 
     def again(number: int, frame: FrameType | None) -> None:
-        reload()
+        for reload in reloads:
+            reload()
         wakes.kick()
 
     handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: again}

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from .. import remote
 from ..clock import now
 from ..errors import EXIT_UNREACHABLE, EngineError, EngineUnreachable
 from ..lock import holder, key
@@ -63,7 +64,8 @@ class _Look:
         engine = seen.engine if isinstance(seen, Observed) else None
         if engine is None and bound:
             engine = EngineInfo(bound["id"], bound["root"], bound["endpoint"], "")
-        return shown.make(recorded, seen, str(self._directory), holder(key(engine)) if engine else None)
+        held = holder(key(engine)) if engine else None
+        return shown.make(recorded, seen, str(self._directory), held, remote.records(self._directory))
 
     def close(self) -> None:
         if self._runtime is not None:

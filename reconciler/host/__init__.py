@@ -46,6 +46,10 @@ class Host:
     def pool(self) -> Pool:
         return self.settings.pool
 
+    @property
+    def registries(self) -> Mapping[str, Path]:
+        return self.settings.registries
+
     def at(self, endpoint: str) -> Host:
         return replace(self, endpoint=endpoint)
 

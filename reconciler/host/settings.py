@@ -1,13 +1,13 @@
 """host.yaml becomes Settings: what this host is called, allows and keeps. Never read from a repository.
 
-Raises HostError with `file:line:col` for everything that is wrong, and for what this version does not read yet: nothing
-in it is passed over.
+Raises HostError with `file:line:col` for everything that is wrong: nothing in it is passed over.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EXIT_INVALID, LbError
+from ..manifests import units
 from ..manifests.configuration import complain, configuration
 from ..manifests.reading import MAX_BYTES, Document
 from ..manifests.reading import read as documents
 from ..model import Problem
 from ..policy import Grant, Policy, Root
+from ..remote import INTERVAL, Remote
 from ..runtimes.subnets import Pool
 from . import paths
 
 SECRETS = Path("/etc/lb/secrets")
+SECOND = 1_000_000_000  # of a duration's nanoseconds
 EVENTS = ("failed", "recovered", "drift")
 _LIKE = {
     "binds": "/srv/media:ro",
@@ -32,16 +35,14 @@ _LIKE = {
     "token_file": "/etc/lb/token",
     "state": "/var/lib/lb",
     "path": "/srv/shop",
+    "signers": "/etc/lb/allowed_signers",
+    "docker_config": "/etc/lb/ghcr",
     "env_files": "/etc/lb/shop.env",
 }
-# What nothing reads yet, and what to do instead.
-_REGISTRIES = (
-    "is not yet supported: credentials are those of `docker login`, a mirror is the engine's (registry-mirrors in its "
-    "daemon.json), and where images may come from stands under policy: registries; remove it"
-)
-_PULL = "is not yet supported: let a timer run `git pull` in a folder, and write path: with that folder"
-_VERIFY = "is not yet supported: let `git pull --verify-signatures` do it; remove it"
-_OF_A_SOURCE = {"remote": _PULL, "branch": _PULL, "interval": _PULL, "verify": _VERIFY, "signers": _VERIFY}
+_REMOTE = re.compile(
+    r"(https|ssh|git|file)://[^-].*|[A-Za-z0-9_][^:/\s]*:(?!:|//).+|/.*"
+)  # a URL, HOST:PATH, or a path
+_OF_A_REMOTE = ("branch", "interval", "verify", "signers")
 
 
 class HostError(LbError):
@@ -52,12 +53,16 @@ class HostError(LbError):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A source that the daemon may follow. `name` is how its command line calls it, "" for none; `env_files` are
-    variables of the source, for every command that reads it."""
+    """A source that the daemon may follow: a folder, or a remote that it fetches. `name` is how a command line calls
+    it, "" for none; `env_files` are variables of the source, for every command that reads it."""
 
-    path: Path
+    path: Path | None
     name: str = ""
     env_files: tuple[str, ...] = ()
+    remote: Remote | None = None
+
+    def __str__(self) -> str:
+        return self.name or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,11 @@ class Settings:
     state: Path | None = None
     sources: tuple[Followed, ...] = ()
     notify: tuple[Hook, ...] = ()
+    registries: Mapping[str, Path] = field(default_factory=dict)  # → the folder of a config.json of the docker client
+
+    def remote(self, name: str) -> Remote | None:
+        """The remote of the source of this name, where it has one."""
+        return next((listed.remote for listed in self.sources if listed.name == name), None)
 
 
 def usual() -> Path:
@@ -146,7 +156,7 @@ def _content(path: Path, *, named: bool) -> bytes | None:
 
 def _wrong(document: Document) -> list[Problem]:
     value = document.value
-    found = [complain(document, ("registries",), _REGISTRIES)] if "registries" in value else []
+    found: list[Problem] = []
     pool = value.get("network_pool")
     if pool is not None and (reason := _bad_pool(_pool(pool))):
         found.append(complain(document, ("network_pool",), reason))
@@ -161,15 +171,37 @@ def _wrong(document: Document) -> list[Problem]:
 
 
 def _of_sources(document: Document) -> list[Problem]:
-    found, names = [], set()
+    found: list[Problem] = []
+    names: set[str] = set()
     for i, source in enumerate(document.value.get("sources", ())):
-        later = [complain(document, ("sources", i, key), why) for key, why in _OF_A_SOURCE.items() if key in source]
-        if not later and "path" not in source:
-            later = [complain(document, ("sources", i), "path: is needed, the folder of the source")]
+        at = ("sources", i)
+        if ("path" in source) == ("remote" in source):
+            found.append(complain(document, at, "path: or remote: is needed: a folder, or a git repository elsewhere"))
+        elif "path" in source:
+            lost = [key for key in _OF_A_REMOTE if key in source]
+            found += [complain(document, (*at, key), "goes with remote:, and this one has path:") for key in lost]
+        else:
+            found += _of_a_remote(document, at, source)
         if source.get("name") in names:
-            later.append(complain(document, ("sources", i, "name"), f"{source['name']} is another one's name already"))
+            found.append(complain(document, (*at, "name"), f"{source['name']} is another one's name already"))
         names |= {source["name"]} if "name" in source else set()
-        found += later
+    return found
+
+
+def _of_a_remote(document: Document, at: tuple[str | int, ...], source: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    if "name" not in source:
+        found.append(complain(document, at, "name: is needed beside remote:, for its folder and the command line"))
+    if not _REMOTE.fullmatch(source["remote"]):
+        message = "must be a URL (https, ssh, git or file), HOST:PATH, or the absolute path of a git repository"
+        found.append(complain(document, (*at, "remote"), message))
+    if "interval" in source and units.duration(source["interval"]) < SECOND:
+        found.append(complain(document, (*at, "interval"), "must be 1s or longer"))
+    if source.get("verify") and "signers" not in source:
+        message = "needs signers:, a file of allowed signers (see `man ssh-keygen`)"
+        found.append(complain(document, (*at, "verify"), message))
+    if "signers" in source and "verify" not in source:
+        found.append(complain(document, (*at, "signers"), "has no effect without verify: true"))
     return found
 
 
@@ -177,8 +209,10 @@ def _absolute(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...],
     """All that must be an absolute path, and where it stands."""
     yield from (((key,), value[key]) for key in ("secrets", "token_file", "state") if key in value)
     for i, source in enumerate(value.get("sources", ())):
-        yield from ((("sources", i, key), source[key]) for key in ("path",) if key in source)
+        yield from ((("sources", i, key), source[key]) for key in ("path", "signers") if key in source)
         yield from ((("sources", i, "env_files", j), file) for j, file in enumerate(source.get("env_files", ())))
+    for name, registry in value.get("registries", {}).items():
+        yield ("registries", name, "docker_config"), registry["docker_config"]
     for i, allowed in enumerate(value.get("policy", {}).get("allow", ())):
         for key in ("binds", "devices"):
             yield from ((("policy", "allow", i, key, j), path) for j, path in enumerate(allowed.get(key, ())))
@@ -214,14 +248,21 @@ def _settings(value: Mapping[str, Any], file: str) -> Settings:
         listen=value.get("listen", ""),
         token_file=Path(value["token_file"]) if "token_file" in value else None,
         state=Path(value["state"]) if "state" in value else None,
-        sources=tuple(
-            Followed(Path(source["path"]), source.get("name", ""), tuple(source.get("env_files", ())))
-            for source in value.get("sources", ())
-        ),
+        sources=tuple(_followed(source) for source in value.get("sources", ())),
         notify=tuple(
             Hook(tuple(hook["command"]), tuple(hook.get("events", EVENTS))) for hook in value.get("notify", ())
         ),
+        registries={name: Path(said["docker_config"]) for name, said in value.get("registries", {}).items()},
     )
+
+
+def _followed(value: Mapping[str, Any]) -> Followed:
+    name, env_files = value.get("name", ""), tuple(value.get("env_files", ()))
+    if "remote" not in value:
+        return Followed(Path(value["path"]), name, env_files)
+    interval = units.duration(value["interval"]) / SECOND if "interval" in value else INTERVAL
+    signers = value["signers"] if value.get("verify") else ""
+    return Followed(None, name, env_files, Remote(value["remote"], value.get("branch", ""), interval, signers))
 
 
 def _grant(value: Mapping[str, Any]) -> Grant:

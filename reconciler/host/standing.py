@@ -37,6 +37,10 @@ class Standing:
     def pool(self) -> Pool:
         return self.host.pool
 
+    @property
+    def registries(self) -> Mapping[str, Path]:
+        return self.host.registries
+
     def admit(self, request: Request) -> tuple[Mapping[str, Any], tuple[Denial, ...]]:
         return self.host.admit(request)
 

@@ -67,6 +67,8 @@ def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
 
 
 def _problem(document: Document, complaint: schema.Complaint) -> Problem:
+    if complaint.path == ("runtime",) and isinstance(wish := document.value["runtime"], str):
+        return Problem(document.at(complaint.path), "runtime", f"{wish or 'nothing'} is not there yet; docker is")
     if not complaint.unknown:
         message = document.in_its_words(complaint.path, complaint.message)
         return Problem(document.at(complaint.path), dotted(complaint.path), message)

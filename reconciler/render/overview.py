@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .. import status
 from ..errors import LbError
 from ..lock import Holder
 from ..model import EngineInfo, Observed, Recorded, Ref
+from ..remote import Record
 from .describe import fields
 from .tables import columns
 
@@ -38,6 +39,7 @@ class Overview:
     sources: Mapping[str, Source] = field(default_factory=dict)
     namespaces: int = 0
     services: Mapping[Ref, tuple[str, str]] = field(default_factory=dict)
+    remotes: Sequence[Record] = ()  # of sources that are fetched
 
     @property
     def words(self) -> Mapping[str, int]:
@@ -49,7 +51,9 @@ class Overview:
         return [(ref, word, why) for ref, word, why in found if word not in (*IN_ORDER, UNKNOWN)]
 
 
-def make(recorded: Recorded, look: Observed | LbError, directory: str, holder: Holder | None) -> Overview:
+def make(
+    recorded: Recorded, look: Observed | LbError, directory: str, holder: Holder | None, remotes: Sequence[Record] = ()
+) -> Overview:
     services: dict[Ref, tuple[str, str]] = {}
     for ref, service in recorded.services.items():
         state = status.of(service, look) if isinstance(look, Observed) else None
@@ -64,6 +68,7 @@ def make(recorded: Recorded, look: Observed | LbError, directory: str, holder: H
         {name: Source(spaces[name], owned[name]) for name in sorted(spaces.keys() | owned.keys())},
         len(recorded.namespaces),
         services,
+        tuple(remotes),
     )
 
 
@@ -79,6 +84,7 @@ def overview_text(found: Overview) -> str:
         ("State", found.directory),
         ("Lock", _holder(found.holder)),
         ("Sources", sources or "none applied yet"),
+        *((("Fetched", "; ".join(map(_remote, found.remotes))),) if found.remotes else ()),
         ("Namespaces", str(found.namespaces)),
         ("Services", f"{total} ({words})" if words else "0"),
     ])  # fmt: skip
@@ -103,6 +109,7 @@ def overview_json(found: Overview) -> dict[str, Any]:
         "sources": [
             {"name": name, "namespaces": s.namespaces, "services": s.services} for name, s in found.sources.items()
         ],
+        "remotes": [asdict(record) for record in found.remotes],
         "namespaces": found.namespaces,
         "services": {"total": len(found.services), **dict(sorted(found.words.items()))},
         "not_in_order": [
@@ -112,6 +119,10 @@ def overview_json(found: Overview) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _remote(record: Record) -> str:
+    return str(record) + (f": {record.trouble}" if record.trouble else "")
+
+
 def transitions(before: Overview, after: Overview) -> list[str]:
     """What became of what, a line each."""
     found: list[str] = []
@@ -119,10 +130,15 @@ def transitions(before: Overview, after: Overview) -> list[str]:
         found.append(f"engine: {after.trouble}" if after.trouble else "engine answers")
     if before.holder != after.holder:
         found.append(f"lock {_holder(after.holder)}")
+    known = {record.name: record for record in before.remotes}
+    for record in after.remotes:
+        old = known.get(record.name)
+        if old is None or (old.commit, old.trouble) != (record.commit, record.trouble):
+            found.append(_remote(record))
     for ref in sorted(before.services.keys() | after.services.keys()):
-        old, new = before.services.get(ref), after.services.get(ref)
-        if old != new and UNKNOWN not in ((old or new or ("",))[0], (new or old or ("",))[0]):
-            found.append(f"{ref} {_word(old)} → {_word(new)}" + (f": {new[1]}" if new and new[1] else ""))
+        was, new = before.services.get(ref), after.services.get(ref)
+        if was != new and UNKNOWN not in ((was or new or ("",))[0], (new or was or ("",))[0]):
+            found.append(f"{ref} {_word(was)} → {_word(new)}" + (f": {new[1]}" if new and new[1] else ""))
     return found
 
 

@@ -7,8 +7,9 @@ The SDK's comforts are avoided where they mislead: `containers.list()` inspects 
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -41,20 +42,22 @@ _LIMITS = {"MemoryLimit": "memory", "SwapLimit": "swap", "CpuCfsQuota": "cpus", 
 _TAKEN = re.compile(r"port is already allocated|address already in use|Bind for \S+ failed")
 
 
-def connect() -> DockerCalls:
-    """The engine at `endpoint`. Raises EngineUnreachable, and LbError where the docker client's configuration can't be
-    read."""
+def connect(folders: Callable[[], Mapping[str, Path]] = dict) -> DockerCalls:
+    """The engine at `endpoint`; `folders` is asked at each pull where credentials are, by registry. Raises
+    EngineUnreachable, and LbError where the docker client's configuration can't be read."""
     check()
     how = settings()
     with translated("engine"):
-        return DockerCalls(Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **how), how, endpoint())
+        return DockerCalls(Api(version="auto", timeout=READ_TIMEOUT, max_pool_size=64, **how), how, endpoint(), folders)
 
 
 class DockerCalls:
     """`settings` are what the client was made with: a log stream gets a client of its own."""
 
-    def __init__(self, api: Api, settings: Mapping[str, Any], address: str) -> None:
-        self._api, self._settings, self._address = api, settings, address
+    def __init__(
+        self, api: Api, settings: Mapping[str, Any], address: str, folders: Callable[[], Mapping[str, Path]] = dict
+    ) -> None:
+        self._api, self._settings, self._address, self._folders = api, settings, address, folders
 
     def info(self) -> EngineInfo:
         with translated("engine"):
@@ -137,10 +140,11 @@ class DockerCalls:
         return "/".join(found[key] for key in ("Os", "Architecture", "Variant") if found.get(key))
 
     def pull(self, image: str, platform: str) -> PullStream:
-        return PullStream(image, platform, self._api.open_pull, lambda: translated(f"image {image}"))
+        known = functools.partial(find, registry_of(image), self._folders())
+        return PullStream(image, platform, self._api.open_pull, lambda: translated(f"image {image}"), known)
 
     def ask(self, image: str) -> str:
-        credentials = find(registry_of(image))
+        credentials = find(registry_of(image), self._folders())
         with translated(f"image {image}"):
             try:
                 return self._api.ask_registry(image, credentials.header)

@@ -1,7 +1,8 @@
 """The credentials for a registry: what `docker login` left in the docker client's configuration.
 
 `DOCKER_CONFIG` or ~/.docker names the folder; `credHelpers`, `credsStore` and `auths` of its config.json are asked in
-that order, as the docker client does. Read anew each time, so that a new password counts at the next pull. A helper
+that order, as the docker client does. For a registry of which the host's settings name another folder, that one counts
+instead, alone. Read anew each time, so that a new password counts at the next pull. A helper
 that fails stops nothing: public images need no credentials. No credential is ever part of a message.
 """
 
@@ -13,7 +14,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ _TOKEN = "<token>"  # as a helper's user name: the secret is an identity token
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """`header` is the value of X-Registry-Auth, "" when there are none. `origin` says where they come from, as "FILE";
-    or why there are none, as "FILE has none for it"."""
+    or why there are none, as "FILE has none for it"; `login` is the command that would write them."""
 
     header: str = field(repr=False)
     origin: str
+    login: str = ""
 
 
 def registry_of(image: str) -> str:
@@ -42,9 +44,15 @@ def registry_of(image: str) -> str:
     return image.partition("/")[0]
 
 
-def find(registry: str) -> Credentials:
-    """Raises nothing: what can't be had is said by `origin`."""
-    file = _file()
+def find(registry: str, folders: Mapping[str, Path] | None = None) -> Credentials:
+    """`folders` are by registry, as host.yaml names them. Raises nothing: what can't be had is said by `origin`."""
+    own = (folders or {}).get(registry)
+    found = _found(registry, own / "config.json" if own else _file())
+    option = f"--config {own} " if own else ""
+    return replace(found, login=f"docker {option}login {registry}")
+
+
+def _found(registry: str, file: Path) -> Credentials:
     try:
         config = json.loads(file.read_text())
     except FileNotFoundError:

@@ -22,7 +22,7 @@ import urllib3
 from docker import errors as sdk
 
 from ..errors import ImageUnavailable
-from .credentials import find, registry_of
+from .credentials import Credentials
 from .refusals import explained
 
 _PAUSE = 0.2  # seconds between two words of progress; an engine has some for each layer many times a second
@@ -30,7 +30,7 @@ _PAUSE = 0.2  # seconds between two words of progress; an engine has some for ea
 
 class PullStream:
     """See `calls.PullStream`. `open` makes the request, given repository, tag or digest, platform, and credentials;
-    `translated` makes the SDK's errors ours."""
+    `translated` makes the SDK's errors ours; `find` looks for the credentials."""
 
     def __init__(
         self,
@@ -38,13 +38,14 @@ class PullStream:
         platform: str,
         open: Callable[[str, str, str, str], requests.Response],
         translated: Callable[[], AbstractContextManager[None]],
+        find: Callable[[], Credentials],
     ) -> None:
-        self._image, self._platform, self._open, self._translated = image, platform, open, translated
+        self._image, self._platform, self._open, self._translated, self._find = image, platform, open, translated, find
         self._response: requests.Response | None = None
         self._lock, self._closed = Lock(), False
 
     def __iter__(self) -> Iterator[str]:
-        credentials = find(registry_of(self._image))
+        credentials = self._find()
         try:
             with self._translated():
                 try:

@@ -44,7 +44,7 @@ def explained(image: str, said: str, credentials: Credentials) -> ImageUnavailab
     if _PLATFORM.search(said):
         return ImageUnavailable(f"{cannot}: there is none for this engine's platform ({said})")
     if _LIMITED.search(said):
-        more = "wait" if credentials.header else f"wait, or `docker login {registry}` for a higher limit"
+        more = "wait" if credentials.header else f"wait, or `{_login(registry, credentials)}` for a higher limit"
         return ImageUnavailable(f"{cannot}: registry {registry} limits how often it is asked ({said})", hint=more)
     if _DENIED.search(said):
         return _denied(image, registry, said, credentials)
@@ -72,7 +72,7 @@ def explained(image: str, said: str, credentials: Credentials) -> ImageUnavailab
 
 
 def _denied(image: str, registry: str, said: str, credentials: Credentials) -> ImageUnavailable:
-    cannot, login = f"image {image} can't be pulled", f"docker login {registry}"
+    cannot, login = f"image {image} can't be pulled", _login(registry, credentials)
     if credentials.header:
         what = f"registry {registry} refuses the credentials from {credentials.origin}"
     elif "does not exist" in said:  # a hub that tells nobody which of its images are private
@@ -81,3 +81,7 @@ def _denied(image: str, registry: str, said: str, credentials: Credentials) -> I
     else:
         what = f"registry {registry} wants credentials, and {credentials.origin}"
     return ImageUnavailable(f"{cannot}: {what}", hint=login)
+
+
+def _login(registry: str, credentials: Credentials) -> str:
+    return credentials.login or f"docker login {registry}"

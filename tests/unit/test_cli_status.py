@@ -69,6 +69,7 @@ def test_status_as_json(lived: Desk) -> None:
         "state": str(lived.state),
         "lock": None,
         "sources": [{"name": "quickstart", "namespaces": 1, "services": 2}],
+        "remotes": [],
         "namespaces": 1,
         "services": {"total": 2, "error": 1, "started": 1},
         "not_in_order": [

@@ -187,3 +187,22 @@ def test_a_configuration_that_would_trip_the_client_is_named(folder: Path, auths
 def test_any_other_is_fine(folder: Path, config: Any) -> None:
     write(folder, config)
     check()
+
+
+def test_the_folder_that_the_host_names_for_a_registry_counts_alone(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    auths = {name: {"username": "ann", "password": "usual"} for name in ("ghcr.io", "reg", HUB_KEY)}
+    write(folder, {"auths": auths})
+    file = write(own, {"credHelpers": {"ghcr.io": "own"}, "auths": {HUB_KEY: {"username": "bob", "password": SECRET}}})
+    program(folder, "own", f'echo \'{{"Username": "bob", "Secret": "{SECRET}"}}\'')
+    folders = {"ghcr.io": own, "docker.io": own, "other": tmp_path / "none"}
+
+    def user(registry: str) -> str:
+        return str(json.loads(base64.urlsafe_b64decode(find(registry, folders).header))["username"])
+
+    assert (user("ghcr.io"), user("docker.io"), user("reg")) == ("bob", "bob", "ann")
+    assert find("ghcr.io", folders).origin == f"docker-credential-own, which {file} names"
+    missing = find("other", folders)
+    assert (missing.header, missing.origin) == ("", f"there is no {tmp_path}/none/config.json")
+    assert missing.login == f"docker --config {tmp_path}/none login other" and find("reg").login == "docker login reg"

@@ -19,6 +19,7 @@ from reconciler.host.settings import EVENTS, Followed, Hook
 from reconciler.host.standing import Standing
 from reconciler.model import Desired, Mount, Namespace, Place, Powers, Problem, Ref, Secret, Service
 from reconciler.policy import Found, Grant, Policy, Root
+from reconciler.remote import Remote
 from reconciler.runtimes.subnets import Pool
 from tests.support.build import make_service
 
@@ -84,31 +85,43 @@ def test_where_it_is_when_nobody_says(tmp_path: Path, monkeypatch: pytest.Monkey
     assert settings.usual() == Path("/etc/lb/host.yaml")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("registries: {}", "registries: is not yet supported: credentials are those of `docker login`"),
-        ("sources: [{remote: x}]", r"sources\[0\].remote: is not yet supported: let a timer run `git pull`"),
-        ("sources: [{path: /x, branch: b}]", r"sources\[0\].branch: is not yet supported: let a timer"),
-        ("sources: [{path: /x, interval: 1m}]", r"sources\[0\].interval: is not yet supported: let a timer"),
-        ("sources: [{path: /x, verify: true}]", "verify: is not yet supported: let `git pull --verify-signatures`"),
-        ("sources: [{path: /x, signers: /y}]", "signers: is not yet supported: let `git pull --verify-signatures`"),
-    ],
-)
-def test_what_nothing_reads_yet_is_not_passed_over(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(HostError, match=r"host\.yaml:1:\d+: .*" + said):
-        read(tmp_path, text)
+def test_a_source_that_is_fetched(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "sources: [{name: a, remote: 'git@x.example:a.git', branch: main, interval: 1m30s, verify: true, "
+        "signers: /etc/lb/signers, env_files: [/a.env]}, {name: b, remote: /srv/b.git, verify: false, signers: /s}]\n",
+    )
+    assert found.sources == (
+        Followed(None, "a", ("/a.env",), Remote("git@x.example:a.git", "main", 90.0, "/etc/lb/signers")),
+        Followed(None, "b", (), Remote("/srv/b.git")),
+    )
+    assert found.remote("a") == found.sources[0].remote and found.remote("") is None
 
 
-def test_every_key_of_the_schema_is_read_or_answered(tmp_path: Path) -> None:
-    """Nothing is passed over: each key either makes other settings than an empty file, or is an error of its own."""
+def test_where_credentials_of_a_registry_are(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "registries: {ghcr.io: {docker_config: /etc/lb/ghcr}, '127.0.0.1:5000': {docker_config: /b}}"
+    )
+    assert found.registries == {"ghcr.io": Path("/etc/lb/ghcr"), "127.0.0.1:5000": Path("/b")}
+
+
+def test_every_key_of_the_schema_is_read(tmp_path: Path) -> None:
+    """Nothing is passed over: each key makes other settings than an empty file."""
     bare = read(tmp_path, "")
     for key, inner in schema.load("host")["properties"].items():
         value = {"secrets": "/srv/secrets", "network_pool": "172.30.0.0/16"}.get(key, inner["examples"][0])
-        try:
-            assert read(tmp_path, json.dumps({key: value})) != bare, key
-        except HostError as error:
-            assert f": {key}" in error.message and "not yet supported" in error.message
+        assert read(tmp_path, json.dumps({key: value})) != bare, key
+
+
+def test_every_key_of_a_source_is_read(tmp_path: Path) -> None:
+    keys = schema.load("host")["properties"]["sources"]["items"]["properties"]
+    said = {key: inner["examples"][0] for key, inner in keys.items() if key != "path"}
+    whole = read(tmp_path, json.dumps({"sources": [said]}))
+    for key in said.keys() - {"name", "remote", "signers"}:
+        rest = {name: value for name, value in said.items() if name not in (key, "signers" if key == "verify" else key)}
+        if key == "interval":
+            rest["interval"] = "2m"
+        assert read(tmp_path, json.dumps({"sources": [rest]})) != whole, key
 
 
 @pytest.mark.parametrize(
@@ -122,7 +135,22 @@ def test_every_key_of_the_schema_is_read_or_answered(tmp_path: Path) -> None:
             "sources: [{path: /x, env_files: [a.env]}]",
             r"sources\[0\].env_files\[0\]: must be an absolute path, like /etc",
         ),
-        ("sources: [{name: x}]", r"sources\[0\]: path: is needed"),
+        ("sources: [{name: x}]", r"sources\[0\]: path: or remote: is needed"),
+        ("sources: [{name: x, path: /x, remote: /y}]", r"sources\[0\]: path: or remote: is needed"),
+        ("sources: [{path: /x, branch: b}]", r"sources\[0\].branch: goes with remote:"),
+        ("sources: [{remote: /x}]", r"sources\[0\]: name: is needed beside remote:"),
+        ("sources: [{name: x, remote: x.git}]", r"sources\[0\].remote: must be a URL"),
+        ("sources: [{name: x, remote: 'ext::sh -c x'}]", r"sources\[0\].remote: must be a URL"),
+        ("sources: [{name: x, remote: --upload-pack=x}]", r"sources\[0\].remote: must be a URL"),
+        ("sources: [{name: x, remote: 'http://x.example/y'}]", r"sources\[0\].remote: must be a URL"),
+        ("sources: [{name: x, remote: /x, branch: --all}]", r"sources\[0\].branch: "),
+        ("sources: [{name: x, remote: /x, branch: 'a b'}]", r"sources\[0\].branch: "),
+        ("sources: [{name: x, remote: /x, interval: 500ms}]", r"sources\[0\].interval: must be 1s or longer"),
+        ("sources: [{name: x, remote: /x, verify: true}]", r"sources\[0\].verify: needs signers:"),
+        ("sources: [{name: x, remote: /x, signers: /s}]", r"sources\[0\].signers: has no effect without verify"),
+        ("sources: [{name: x, remote: /x, verify: true, signers: s}]", r"sources\[0\].signers: must be an absolute"),
+        ("registries: {ghcr.io: {docker_config: ghcr}}", "docker_config: must be an absolute path, like /etc/lb/ghcr"),
+        ("registries: {ghcr.io: {}}", "docker_config: is missing; write docker_config: /etc/lb/ghcr"),
         ("sources: [{name: x, path: /x}, {name: x, path: /y}]", r"sources\[1\].name: x is another one's name already"),
         ("notify: [{command: []}]", r"notify\[0\].command: "),
         ("notify: [{command: [x], events: [born]}]", r"notify\[0\].events\[0\]: .*failed"),

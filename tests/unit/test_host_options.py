@@ -77,7 +77,8 @@ def test_where_to_listen(desk: Desk, tmp_path: Path) -> None:
 def test_which_source_the_daemon_follows(desk: Desk) -> None:
     def follows(path: str | None, *listed: dict[str, str]) -> str:
         host = Host(hosts.read(says(desk, sources=list(listed))).settings)
-        return str(running._followed(path, host))
+        found = running._followed(path, host)
+        return str(found.path or found.remote)
 
     a, b = {"name": "a", "path": "/srv/a"}, {"path": "/srv/b"}
     assert follows(None) == "." and follows("x") == "x"
@@ -85,6 +86,8 @@ def test_which_source_the_daemon_follows(desk: Desk) -> None:
     assert follows("a", a, b) == "/srv/a" and follows("./a", a, b) == "a"
     with pytest.raises(UsageError, match="lists several sources: name one of a, /srv/b"):
         follows(None, a, b)
+    far = {"name": "far", "remote": "/srv/far.git", "branch": "main"}
+    assert follows(None, far) == "/srv/far.git (main)" and follows("far", a, far) == "/srv/far.git (main)"
 
 
 def test_variables_of_a_source_come_from_the_files_that_the_host_names(desk: Desk, tmp_path: Path) -> None:
