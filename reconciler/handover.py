@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import fingerprint, render
+from . import fingerprint, remote, render
 from .daemon.errands import Errand
 from .errors import EXIT_REFUSED, LbError, RefusedError, StateError
 from .lock import folder
@@ -178,7 +178,7 @@ def _answer(asked: Any, answers: Any, ask: Callable[[Errand], None]) -> None:
 
 
 def _refusal(request: Request, desired: Desired) -> LbError | None:
-    if (request.source, request.root) != (desired.source, desired.root):
+    if request.source != desired.source or not _same(request.root, desired.root):
         return AnotherSource(
             f"a daemon looks after another source here: {desired.source} ({desired.root})",
             hint="it changes this engine too; wait for it, or stop it",
@@ -190,6 +190,12 @@ def _refusal(request: Request, desired: Desired) -> LbError | None:
             hint="apply again; pass --set, --env-file, --allow-env and --host to `lb daemon` and to `lb apply` alike",
         )
     return None
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether both are the root of one source: of what is fetched, each commit lies in a folder of its own."""
+    beside = Path(one).parent == Path(other).parent
+    return one == other or (beside and remote.name(Path(one)) == remote.name(Path(other)) != "")
 
 
 def _line(news: Progress | Cycle | LbError) -> dict[str, Any]:

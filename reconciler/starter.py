@@ -75,6 +75,15 @@ policy:
 #   - name: shop
 #     path: /srv/shop
 #     env_files: [/etc/lb/shop.env]
+# Or a git repository that it fetches:
+#   - name: blog
+#     remote: https://git.example.com/blog.git
+#     branch: main
+#     interval: 60s
+
+# Where the credentials of a registry are, as "docker --config /etc/lb/ghcr login ghcr.io" writes them; those of others
+# are where DOCKER_CONFIG says.
+# registries: {{ghcr.io: {{docker_config: /etc/lb/ghcr}}}}
 
 # Commands that "lb daemon" tells, as JSON on standard input: failed, recovered, drift.
 # notify:

@@ -51,6 +51,9 @@ DOORS = {
 }
 
 
+PROGRAMS = {"git": {"checkout", "remote"}}  # what is run, by its name
+
+
 def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
@@ -95,6 +98,20 @@ def test_outside_things_have_one_door(path: Path) -> None:
     for name in imports(path):
         top = name.split(".")[0]
         assert room(path) in DOORS.get(top, {room(path)}), f"{path.name} imports {top}"
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_programs_have_their_doors(path: Path) -> None:
+    """A list that begins with the name of a program is a command."""
+    lists = [node.elts for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.List) and node.elts]
+    run = {first.value for first, *_ in lists if isinstance(first, ast.Constant) and first.value in PROGRAMS}
+    assert all(room(path) in PROGRAMS[name] for name in run), f"{path.name} runs {run}"
+
+
+def test_the_doors_of_programs_are_used() -> None:
+    for name, rooms in PROGRAMS.items():
+        found = {room(path) for path in files() if f'["{name}", ' in path.read_text()}
+        assert found == rooms
 
 
 @pytest.mark.parametrize("name", sorted(PURE))

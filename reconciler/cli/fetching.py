@@ -27,7 +27,7 @@ def fetched(state: Path, name: str, host: Callable[[], Host], cancel: Event | No
     """One try, as this host's settings say now. Raises RemoteError, LockedError, StateError."""
     said = host().settings.remote(name)
     if said is None:
-        raise RemoteError(f"{name} is no source with a remote: any more in {host().file}", kind="settings")
+        raise RemoteError(f"{host().file} has no source {name} with remote: any more", kind="settings")
     place = remote.folder(state, name)
     with Lock.acquire(f"remote\n{place}", " ".join(["lb", *sys.argv[1:]]), wait=PATIENCE):
         return Repository(place, said, clock.now, cancel).refresh()

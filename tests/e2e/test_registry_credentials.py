@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 
 from tests.e2e.registries import PASSWORD, Shelf, helper, locked
@@ -118,3 +119,25 @@ def test_no_credential_is_shown_or_kept(locked: Shelf) -> None:
     assert len(kept) > 0
     for canary in (PASSWORD, "canary-wrong", encoded):
         assert all(canary.encode() not in text for text in everything)
+
+
+def test_the_host_names_where_credentials_of_a_registry_are(locked: Shelf) -> None:
+    """Also for a daemon that was started without DOCKER_CONFIG, and from the next pull on when they change."""
+    sandbox = locked.sandbox
+    locked.push("app")
+    locked.push("next")
+    sandbox.service("a", image=locked.image("app"))
+    written = locked.log_in(PASSWORD)
+    own = sandbox.folder / "own"
+    written.parent.rename(own)
+    locked.configure({})
+    sandbox.host.write_text(json.dumps({"registries": {locked.address: {"docker_config": str(own)}}}))
+    sandbox.apply()
+    del sandbox.env["DOCKER_CONFIG"]
+    with running_daemon(sandbox) as daemon:
+        (own / "config.json").unlink()
+        sandbox.service("a", image=locked.image("next"))
+        eventually(lambda: "can't be pulled" in daemon.log)
+        assert f"there is no {own}/config.json: docker --config {own} login {locked.address}" in daemon.log
+        locked.log_in(PASSWORD).rename(own / "config.json")
+        eventually(lambda: [c["Config"]["Image"] for c in sandbox.live("a")] == [locked.image("next")], seconds=60)

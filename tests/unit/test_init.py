@@ -129,6 +129,7 @@ def test_what_is_commented_out_in_a_host_yaml_is_right_too(desk: Path, profile: 
     (desk / "host.yaml").write_text(lines)
     found = host.read(desk / "host.yaml").settings
     assert len(found.policy.grants) > 1 and found.policy.require_digests
+    assert found.remote("blog") and found.registries
 
 
 def test_a_profile_is_of_a_host_yaml(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
