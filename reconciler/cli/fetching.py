@@ -68,7 +68,8 @@ class Following:
         """From the thread that fetches."""
         if isinstance(came, LbError):
             before, self._trouble = self._trouble, came
-            text = line(came) + ("; the last good checkout stays" if self._commit else "")
+            there = remote.current(self._state, self._name).exists()
+            text = line(came) + ("; what was fetched last stays" if there else "")
             self._journal.state(SUBJECT, "error", text, kind=_kind(came))
             if before is None or _kind(before) != _kind(came):
                 self._note("warning", "FetchFailed", text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from .. import checkout
@@ -49,5 +51,6 @@ def _touches(story: Story, source: RecordedSource | None) -> dict[str, Touch]:
     if source is None or story.last is None:
         return {}
     commit = story.last.commit
-    found = {file: checkout.last_touch(source.root, file, commit) for file in shown.files(story.last)}
+    root = source.root if Path(source.root).exists() else source.named  # what was fetched was swept away since
+    found = {file: checkout.last_touch(root, file, commit) for file in shown.files(story.last)}
     return {file: touch for file, touch in found.items() if touch}

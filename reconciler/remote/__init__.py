@@ -34,7 +34,8 @@ class RemoteError(SourceError):
         super().__init__(message, hint=hint)
         self.kind = kind
 
-    def __str__(self) -> str:
+    @property
+    def line(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
 

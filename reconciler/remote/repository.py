@@ -42,7 +42,7 @@ class Repository:
                 found = self._fetched(found)
                 found = self._checked_out(found)
             except RemoteError as error:
-                keep(self._place, replace(record(self._place), trouble=str(error)))
+                keep(self._place, replace(record(self._place), trouble=error.line))
                 raise
             keep(self._place, found)
         except OSError as error:

@@ -90,10 +90,13 @@ def test_a_clone_of_it_does_not_count_while_it_is_fetched(fetched: Desk, tmp_pat
     (fetched.folder / "lb.yaml").write_text("name: quickstart\n")
     commit(fetched.folder, "named")
     fetched.apply("shop")
+    push(fetched, "1b")
+    fetched.apply("shop")
     for number in range(3):  # so that the folder which was applied is swept away
         (fetched.folder / "README").write_text(str(number))
         commit(fetched.folder, "words")
         fetched.apply("shop")
+    assert "was changed last by" in fetched.lb("why", "demo/web").out
     push(fetched, "2")
     assert "--take-over" in fetched.apply(str(fetched.folder), code=77).err
     fetched.apply("shop")

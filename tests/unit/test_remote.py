@@ -126,7 +126,7 @@ def test_what_was_good_last_stays_when_the_remote_does_not(
         assert caught.value.kind == kind
     assert upstream.read("a.yaml") == "1"
     known = remote.record(upstream.place)
-    assert known.commit == good and known.trouble == str(caught.value)
+    assert known.commit == good and known.trouble == caught.value.line
 
 
 def test_another_program_than_those_of_the_list_is_never_run(upstream: Upstream, tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_password_in_the_address_is_nowhere(upstream: Upstream) -> None:
     with pytest.raises(RemoteError) as caught:
         upstream.fetch(url=f"https://ann:{secret}@127.0.0.1:1/x.git")
     kept = "".join(path.read_text(errors="replace") for path in upstream.place.rglob("*") if path.is_file())
-    assert secret not in str(caught.value) + kept and "127.0.0.1:1" in str(caught.value)
+    assert secret not in caught.value.line + kept and "127.0.0.1:1" in str(caught.value)
     assert secret not in str(replace(upstream.said, url=f"https://ann:{secret}@x.example/y"))
 
 
