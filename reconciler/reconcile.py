@@ -132,7 +132,7 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         tools.store.end(intent.nonce, effect)
     if sight.recovery.gone:
         tools.store.forget_containers(sight.recovery.gone)
-    _settle_unnamed(sight, tools.store)
+    _settle_unnamed(sight, tools)
     marker.claim(tools.runtime, tools.store)
     tools.store.bind_engine(sight.observed.engine)
     state = tools.store.directory
@@ -146,8 +146,9 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         tools.store.record_source(desired.source, desired.root, desired.named, commit)
 
 
-def _settle_unnamed(sight: Sight, store: Store) -> None:
-    """Volumes without a name are known by the containers that they were made for, while those are there."""
+def _settle_unnamed(sight: Sight, tools: apply.Tools) -> None:
+    """Volumes without a name are known by the containers that they were made for, while those are there. One that is
+    not among those observed is asked for by its name, because a list may lag behind."""
     seen = {container.id: container for container in sight.observed.containers}
     found = [
         UnnamedVolume(name, ref, target, seen[row.id].created)
@@ -157,9 +158,10 @@ def _settle_unnamed(sight: Sight, store: Store) -> None:
         for name, target in seen[row.id].unnamed
         if name not in sight.recorded.unnamed
     ]
-    gone = sorted(sight.recorded.unnamed.keys() - {volume.name for volume in sight.observed.volumes})
+    missing = sorted(sight.recorded.unnamed.keys() - {volume.name for volume in sight.observed.volumes})
+    gone = [name for name in missing if tools.runtime.volume(name) is None]
     if found or gone:
-        store.settle_unnamed(found, gone)
+        tools.store.settle_unnamed(found, gone)
 
 
 def _in_use(desired: Desired, observed: Observed) -> list[str]:

@@ -179,7 +179,9 @@ class Stage:
 
 
 def stage(scenario: Scenario, folder: Path, *, back: bool = False) -> Stage:
-    world = World(Memory(), Path(tempfile.mkdtemp(dir=folder)))
+    engine = Memory()
+    engine.declared = dict.fromkeys(engine.images_here.values(), ("/unnamed",))
+    world = World(engine, Path(tempfile.mkdtemp(dir=folder)))
     world.cycle(scenario.before)
     engine = world.engine
     live = engine.raw()
