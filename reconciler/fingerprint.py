@@ -105,10 +105,12 @@ def fingerprint(service: Service) -> str:
 
 def digests(service: Service, salt: str) -> Mapping[str, str]:
     """One salted hash a field. The salt is the revision's id, so that equal values of two revisions differ."""
-    return {
-        path: hashlib.sha256(salt.encode() + b"\0" + path.encode() + b"\0" + _canonical(value)).hexdigest()[:32]
-        for path, value in fields(service).items()
-    }
+    return {path: digest(path, value, salt) for path, value in fields(service).items()}
+
+
+def digest(path: str, value: Any, salt: str) -> str:
+    """Of one field."""
+    return hashlib.sha256(salt.encode() + b"\0" + path.encode() + b"\0" + _canonical(value)).hexdigest()[:32]
 
 
 def changed_fields(service: Service, recorded: Mapping[str, str], salt: str) -> list[str]:

@@ -13,7 +13,7 @@ from threading import Event
 
 from . import apply, checkout, marker, plan, secrets, snapshots, source
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
-from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref
+from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime, secret_folder
@@ -42,7 +42,7 @@ def codes(decided: Plan) -> list[int]:
     else that is wrong with a manifest is invalid."""
     found = problem_codes(decided.problems)
     found += [EXIT_REFUSED] if any(guard.kind != "incomplete" for guard in decided.guards) else []
-    return found + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+    return found + [EXIT_FAILED for action in decided.actions if action.verb in ("held", "take-back")]
 
 
 def problem_codes(problems: Sequence[Problem]) -> list[int]:
@@ -75,8 +75,16 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 
 def decide(desired: Desired, sight: Sight, answers: plan.Answers) -> Plan:
     """What is to be done now."""
+    answers = replace(answers, formers=_formers(desired, sight))
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     return decided if answers.take_over else in_force(desired, sight.recorded, decided)
+
+
+def _formers(desired: Desired, sight: Sight) -> dict[str, Service]:
+    """What revisions that may have to be made again say with the variables and files of now."""
+    again = plan.wanted_again(desired, sight.recorded, sight.observed)
+    found = {revision.id: desired.remake(revision.ref, revision.written) for revision in again}
+    return {revision: service for revision, service in found.items() if service}
 
 
 def in_force(desired: Desired, recorded: Recorded, decided: Plan) -> Plan:

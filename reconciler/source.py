@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from . import manifests, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
-from .model import Desired, Problem, Ref
+from .model import Desired, Problem, Ref, Service
 from .model import Place as At
 from .seen import Seen
 
@@ -113,6 +115,8 @@ class Source:
             pages = dict(found.pages)
             found.pages |= joined
             desired = replace(_desired(root, found, self.host), named=str(_named(self.path, root)))
+            again = _Reading(root, settings, reading.variables, Seen(), {})
+            desired = replace(desired, remake=functools.partial(again.remade, desired))
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
@@ -166,6 +170,17 @@ class _Reading:
         texts = functools.partial(_text, self.root)
         page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
+
+    def remade(self, desired: Desired, ref: Ref, written: Mapping[str, Any]) -> Service | None:
+        """The service as one of its revisions was written, where its manifest stands; see `Desired.remake`."""
+        now, namespace = desired.services.get(ref), desired.namespaces.get(ref.namespace)
+        if now is None or namespace is None:
+            return None
+        spec = {key: value for key, value in written.items() if key != "template"}  # what it says is in there
+        meta = {"name": ref.name, "namespace": ref.namespace}
+        document = {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
+        said = self._made(now.place.file, json.dumps(document).encode(), "").page.statements[0].object
+        return replace(said, volumes=namespace.volumes) if isinstance(said, Service) else None
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
         contents: dict[str, bytes] = {}

@@ -208,7 +208,7 @@ class Daemon:
             wanted = desired.services.get(ref)
             if action.service is None or (wanted is None and ref in desired.mentioned):
                 continue
-            if wanted is None or fingerprint.fields(wanted) != fingerprint.fields(action.service):
+            if wanted is None or fingerprint.fields(wanted) != fingerprint.fields(action.instead or action.service):
                 found.append(ref)
                 if self._shift:
                     self._shift.crew.drop(ref)

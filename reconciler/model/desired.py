@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -237,7 +237,9 @@ class Desired:
     `additive` (with `-f`): nothing is removed because it is not mentioned. `down`: a person wants all of it gone.
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
-    `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
+    `remake` reads a service anew as a revision of it was written, with the variables and files of now; None where that
+    can't be had. `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts
+    only.
     """
 
     source: str
@@ -256,3 +258,6 @@ class Desired:
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
     named: str = ""
+    remake: Callable[[Ref, Mapping[str, Any]], Service | None] = field(
+        default=lambda ref, written: None, compare=False, repr=False
+    )

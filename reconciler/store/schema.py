@@ -97,4 +97,8 @@ MIGRATIONS = (
     alter table removed_revisions add column restart integer not null default 0;
     """,
     "alter table services add column drift text not null default '{}'",
+    """
+    alter table revisions add column promoted text not null default '';
+    alter table removed_revisions add column promoted text not null default '';
+    """,
 )
