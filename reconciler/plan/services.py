@@ -125,7 +125,7 @@ def with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
 def replicas_of(known: RecordedService, observed: Observed, policy: DriftPolicy) -> tuple[Replica, ...]:
     """The live containers of a recorded service, without the drift that does not count. Ours by recorded id: a renamed
     one stays ours, a copy is not."""
-    seen = {container.id: container for container in observed.containers}
+    seen = observed.by_id
     return tuple(drift.overlooked(Replica(seen[c.id], c), policy.ignore) for c in known.containers if c.id in seen)
 
 
