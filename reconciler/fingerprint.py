@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from .model import DriftPolicy, Healthcheck, Logging, Mount, NamedVolume, Port, Service, Update
+from .model import DriftPolicy, Healthcheck, Logging, Mount, NamedVolume, Port, Revision, Service, Update
 
 VERSION = "h1"
 Class = Literal["record", "scale", "in-place", "replace"]
@@ -106,6 +106,12 @@ def fingerprint(service: Service) -> str:
 def digests(service: Service, salt: str) -> Mapping[str, str]:
     """One salted hash a field. The salt is the revision's id, so that equal values of two revisions differ."""
     return {path: digest(path, value, salt) for path, value in fields(service).items()}
+
+
+def differing(service: Service, revision: Revision) -> list[str]:
+    """Fields that a container is made with, and that are not as the revision had them."""
+    changed = changed_fields(service, revision.digests, revision.id)
+    return [path for path in changed if field_class(path) != "record"]
 
 
 def digest(path: str, value: Any, salt: str) -> str:

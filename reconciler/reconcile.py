@@ -81,9 +81,9 @@ def decide(desired: Desired, sight: Sight, answers: plan.Answers) -> Plan:
 
 
 def _formers(desired: Desired, sight: Sight) -> dict[str, Service]:
-    """What revisions that may have to be made again say with the variables and files of now."""
+    """Services as revisions had them that may have to be made again, by revision."""
     again = plan.wanted_again(desired, sight.recorded, sight.observed)
-    found = {revision.id: desired.remake(revision.ref, revision.written) for revision in again}
+    found = {revision.id: desired.remake(revision) for revision in again}
     return {revision: service for revision, service in found.items() if service}
 
 
@@ -146,18 +146,18 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         if action.service and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
-    snapshots.prune(state, _in_use(desired, sight.observed))
+    snapshots.prune(state, _in_use(desired, decided, sight.observed))
     if desired.named and plan.authored(plan.allowed(decided)):
         commit = decided.commit.removesuffix("-dirty")
         tools.store.record_source(desired.source, desired.root, desired.named, commit)
 
 
-def _in_use(desired: Desired, observed: Observed) -> list[str]:
+def _in_use(desired: Desired, decided: Plan, observed: Observed) -> list[str]:
     """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
-    services = desired.services.values()
+    services = [*desired.services.values(), *(action.service for action in decided.actions if action.service)]
     wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
     wanted += [digest for service in services for digest in service.files]
-    return wanted + [source for container in observed.containers for source in container.mounts]
+    return [*wanted, *desired.spared] + [source for container in observed.containers for source in container.mounts]
 
 
 def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:

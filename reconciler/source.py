@@ -17,12 +17,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from . import manifests, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
-from .model import Desired, Problem, Ref, Service
+from .model import Desired, Problem, Ref, Revision, Service
 from .model import Place as At
 from .seen import Seen
 
@@ -171,8 +170,9 @@ class _Reading:
         page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
 
-    def remade(self, desired: Desired, ref: Ref, written: Mapping[str, Any]) -> Service | None:
-        """The service as one of its revisions was written, where its manifest stands; see `Desired.remake`."""
+    def remade(self, desired: Desired, revision: Revision) -> Service | None:
+        """The service as the revision was written, where its manifest stands, with the variables and files of now."""
+        ref, written = revision.ref, revision.written
         now, namespace = desired.services.get(ref), desired.namespaces.get(ref.namespace)
         if now is None or namespace is None:
             return None

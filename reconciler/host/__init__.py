@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import policy, secrets
-from ..model import Desired, Problem, Ref, Service
+from ..model import Desired, Problem, Revision, Service
 from ..model.desired import POLICY_DENIED
 from ..policy import Denial, Request
 from ..runtime import named_volume
@@ -66,9 +66,9 @@ def judge(desired: Desired, host: Host, *, with_secrets: bool = True) -> Desired
             hint="move it out of the source",
         )
 
-    def remake(ref: Ref, written: Mapping[str, Any]) -> Service | None:
-        said = desired.remake(ref, written)
-        return said and _judged(replace(desired, services={ref: said}), host, with_secrets).services.get(ref)
+    def remake(revision: Revision) -> Service | None:
+        said = desired.remake(revision)
+        return said and _judged(replace(desired, services={said.ref: said}), host, with_secrets).services.get(said.ref)
 
     return replace(_judged(desired, host, with_secrets), remake=remake)
 

@@ -12,8 +12,8 @@ itself, or that it is unhealthy. What the engine shows is all there is to go by,
   say nothing. 0 is completed.
 - Removed, paused, renamed, disconnected: drift, which is healed.
 
-The containers of the former revision are gone. It is made again from what was written, with the variables and files of
-now, and only where each resolved value is the one that it had: what has another value by now is kept nowhere.
+The containers of the former revision are gone. It is made again as far as that can still be had (`Desired.remake`), and
+only where each resolved value is the one that it had.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _taken_back(look: Look, known: RecordedService, formers: Formers) -> tuple[A
     if former is None:
         return None, "it can't be read with the variables and files of now"
     former = _with_its_image(former, good, look.observed)
-    if lost := _lost(former, good):
+    if lost := fingerprint.differing(former, good):
         return None, f"{', '.join(lost)} had another value, which is kept nowhere"
     again = replace(look, service=former)
     base = services.of_same_image(services.base(again), again, good)
@@ -174,9 +174,3 @@ def _with_its_image(former: Service, revision: Revision, observed: Observed) -> 
         if fingerprint.digest("image", reference, revision.id) == recorded:
             return replace(former, spec=replace(former.spec, image=reference))
     return former
-
-
-def _lost(former: Service, revision: Revision) -> list[str]:
-    """Fields that a container is made with, whose values are other ones by now."""
-    changed = fingerprint.changed_fields(former, revision.digests, revision.id)
-    return [path for path in changed if fingerprint.field_class(path) != "record"]

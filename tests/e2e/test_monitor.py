@@ -166,3 +166,35 @@ def test_a_first_revision_has_nothing_to_go_back_to(sandbox: Sandbox) -> None:
     end(sandbox, sandbox.one("a"))
     eventually(lambda: sandbox.one("a")["RestartCount"] == 1)
     assert "no changes" in sandbox.apply().out
+
+
+def test_a_daemon_remembers_values_and_files_that_have_changed_since(sandbox: Sandbox) -> None:
+    """One commit changes a variable, a mounted file and an env file; all of it is had back, but for the source."""
+    sandbox.namespace()
+
+    def commit(value: str, command: list[str]) -> None:
+        sandbox.write("mounted.conf", f"mounted {value}\n")
+        sandbox.write("app.env", f"B={value}\n")
+        sandbox.write("lb.yaml", f"name: {sandbox.name}\nvariables: {{VALUE: {value}}}\n")
+        files = {"volumes": ["./mounted.conf:/mounted.conf:ro"], "env_file": "app.env"}
+        sandbox.service("a", env={"A": "${VALUE}"}, command=command, **files)
+
+    def seen() -> list[tuple[set[str], bytes]]:
+        found = []
+        for container in sandbox.live("a"):
+            made = sandbox.api.exec_create(container["Id"], ["cat", "/mounted.conf"])
+            content = sandbox.api.exec_start(made["Id"])
+            found.append(({e for e in container["Config"]["Env"] if e[:2] in ("A=", "B=")}, content))
+        return found
+
+    commit("one", ["sleep", "100000"])
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: env(sandbox) == ["A=one"] and "t/a: create" in daemon.log)
+        commit("two", DIES)
+        eventually(lambda: "a: take-back" in daemon.log)
+        eventually(lambda: env(sandbox) == ["A=one"])
+        assert seen() == [({"A=one", "B=one"}, b"mounted one\n")]
+        assert "two" not in str(daemon.get("/namespace/t/service/a")["spec"][0]["env"])
+        commit("three", ["sleep", "100000"])
+        eventually(lambda: env(sandbox) == ["A=three"] and len(sandbox.containers("a")) == 1)
+        assert seen() == [({"A=three", "B=three"}, b"mounted three\n")]

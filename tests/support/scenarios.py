@@ -50,7 +50,7 @@ def with_still(*services: Service, namespaces: tuple[str, ...] = ("t",)) -> Desi
 
 def remaking(desired: Desired, before: Desired) -> Desired:
     """What was written before can be read again."""
-    return replace(desired, remake=lambda ref, written: before.services.get(ref))
+    return replace(desired, remake=lambda revision: before.services.get(revision.ref))
 
 
 @dataclass(frozen=True)
