@@ -44,14 +44,16 @@ def read_only(disk: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full(disk: Path) -> Iterator[None]:
-    filler = disk / "filler"
-    with filler.open("wb") as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            file.flush()
+    filler = os.open(disk / "filler", os.O_WRONLY | os.O_CREAT)
     try:
+        with contextlib.suppress(OSError):
+            while os.write(filler, bytes(4096)):
+                pass
+        assert os.statvfs(disk).f_bavail == 0
         yield
     finally:
-        filler.unlink()
+        os.close(filler)
+        (disk / "filler").unlink()
 
 
 FAULTS: dict[str, Callable[[Path], AbstractContextManager[None]]] = {"read-only": read_only, "full": full}
