@@ -42,7 +42,7 @@ class Past:
         now = self._clock()
         for ref, service in desired.services.items():
             before = self._now.get(ref)
-            if before is not None and before is not service and before != service:
+            if before is not None and before is not service and before.spec != service.spec:
                 formers = (*self._formers.get(ref, ()), _Former(before, now))
                 self._formers[ref] = formers[1 - KEPT :]
             self._now[ref] = service

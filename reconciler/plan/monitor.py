@@ -53,7 +53,7 @@ def wanted_again(desired: Desired, recorded: Recorded, observed: Observed) -> tu
         if known is None or known.current is None or service.spec.update.on_failure == "stop":
             continue
         replicas = services.replicas_of(known, observed, known.drift)
-        if known.failed and _lacks(known, replicas):
+        if known.failed and _unfinished(known, replicas):
             found.append(known.current)
         elif known.trial and _death(service, known, replicas, observed.at):
             found.append(known.trial.former)
@@ -73,7 +73,7 @@ def decide(look: Look, formers: Formers, adopt: bool) -> Decision | None:
     if known.failed is None or not (verdict or services.again(asked, known.failed)):
         return None
     rolls_back = look.service.spec.update.on_failure == "rollback"
-    if not verdict and not (rolls_back and _lacks(known, asked.replicas)):
+    if not verdict and not (rolls_back and _unfinished(known, asked.replicas)):
         return None
     action, why = _taken_back(look, known, formers) if rolls_back else (None, "")
     if action:
@@ -134,13 +134,15 @@ def _end(seen: Container, since: float, now: float) -> tuple[float, str]:
     return 0.0, ""
 
 
-def _lacks(known: RecordedService, replicas: tuple[Replica, ...]) -> bool:
-    """Whether some of the good revision's replicas are gone."""
-    current = known.current
-    if current is None:
+def _unfinished(known: RecordedService, replicas: tuple[Replica, ...]) -> bool:
+    """Whether some of the good revision's replicas are missing, or what took over from it has not given way yet."""
+    current, failed = known.current, known.failed
+    if current is None or failed is None:
         return False
     there = {r.recorded.number for r in replicas if r.recorded.base == current.base}
-    return not there.issuperset(range(1, current.replicas + 1))
+    runs = any(r.recorded.base == failed.base and r.seen.state in ("running", "restarting", "paused") for r in replicas)
+    missing = not there.issuperset(range(1, current.replicas + 1))
+    return missing or (runs and bool(failed.promoted) and failed.base != current.base)
 
 
 def _taken_back(look: Look, known: RecordedService, formers: Formers) -> tuple[Action | None, str]:

@@ -65,7 +65,7 @@ def rule(entry: Activity, cause: Cause) -> str:
         return f"{cause.field.partition(' (')[0]} {_OF_FIELD[cause.rule]}"
     if cause.field == RESTART:
         return "a person wanted new containers of what runs"
-    return _OF_ACTION.get(entry.reason) or _OF_ACTION.get(entry.reason.partition("-")[0], "")
+    return next((text for verb, text in _OF_ACTION.items() if entry.reason.startswith(verb)), "")
 
 
 def why_text(story: Story, now: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from reconciler import rollout
 from reconciler.clock import rfc3339, seconds
 from reconciler.model import Ref, Service, Trial, Update
-from tests.support.build import AT, World, make_recorded, make_revision, make_row, make_service, steady
+from tests.support.build import AT, World, make_container, make_recorded, make_revision, make_row, make_service, steady
 
 WEB = Ref("shop", "web")
 OLD = make_service(env={"A": "1"}, replicas=2)
@@ -167,3 +168,23 @@ def test_one_that_was_cut_off_is_carried_on() -> None:
         "revision 1 failed: replica 1 died",
         "revision 0 is made again",
     ]
+
+
+def test_until_what_took_over_has_given_way_it_is_carried_on_behind_the_gate() -> None:
+    """All good replicas are there, and may not be ready; the failed ones run on meanwhile."""
+    world = took_over()
+    known = world.recorded.services[WEB]
+    assert known.current and known.trial
+    failed = replace(known.current, status="failed", cause="replica 1 died")
+    rows = (*known.containers, *(make_row(OLD, n, n + 5, "r0") for n in (1, 2)))
+    known = replace(known, current=known.trial.former, failed=failed, trial=None, containers=rows)
+    world = world.remembers(known).sees_also(*(make_container(row) for row in rows[2:]))
+    (action,) = world.plan().actions
+    assert action.verb == "take-back"
+    assert str(rollout.steps(action)) == textwrap.dedent("""\
+        await 1 web-1-6; stop 1 web-1
+        await 2 web-2-7; stop 2 web-2
+        finally pin 2 web-2 no
+        finally remove 1 web-1""")
+    rest = world.misses("web-1").sees("web-2", state="exited", exit_code=1, restart_policy="no")
+    assert [(a.verb, a.idle) for a in rest.plan().actions] == [("held", True)]
