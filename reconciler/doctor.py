@@ -267,7 +267,8 @@ def _volumes(facts: Facts) -> Check | None:
     if isinstance(facts.look, LbError) or facts.recorded is None:
         return None
     known = recover(facts.recorded, facts.look).recorded.volumes
-    found = sorted(v.name for v in facts.look.volumes if not (v.name in known and known[v.name].is_(v)))
+    labelled = [volume for volume in facts.look.volumes if LABEL_NAMESPACE in volume.labels]
+    found = sorted(v.name for v in labelled if not (v.name in known and known[v.name].is_(v)))
     if not found:
         return Check("volumes", "ok", "all that carry our labels are recorded")
     return Check(

@@ -7,11 +7,12 @@ Crash loops are no fault: the engine's own restart policy fights them, we report
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .model import Container, Replica
+from .model.desired import Condition
 
 FaultKind = Literal["rebuild", "paused", "renamed", "resized", "disconnected", "stopped"]
 
@@ -25,6 +26,16 @@ class Fault:
 def completed(seen: Container) -> bool:
     """A replica that ended as it should: exit 0 where the restart policy does not bring it back."""
     return seen.state == "exited" and seen.exit_code == 0 and _ends(seen.restart_policy)
+
+
+def meets(condition: Condition, seen: Sequence[Container]) -> bool:
+    """Whether these replicas of a dependency are as its dependents ask: one runs ("started"), one is ready
+    ("healthy"), all ended with 0 ("completed")."""
+    if condition == "completed":
+        return bool(seen) and all(completed(c) for c in seen)
+    if condition == "healthy":
+        return any(completed(c) or (c.state == "running" and c.health in ("none", "healthy")) for c in seen)
+    return any(completed(c) or c.state == "running" for c in seen)
 
 
 def overlooked(replica: Replica, ignore: Collection[str]) -> Replica:

@@ -9,6 +9,7 @@ A grant of a folder trusts those who can write in it: they can put a link there 
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import json
 import re
@@ -27,6 +28,7 @@ _ORDINARY = {
 _JUDGED = {"Mounts", "Privileged", "CapAdd", "SecurityOpt", "Devices", "MaskedPaths", "ReadonlyPaths"}
 _HARMLESS = "no-new-privileges"  # it takes rights away
 _REMOTE = {"nfs", "nfs4", "cifs", "tmpfs"}  # file systems that show nothing of this host
+_MASKS = ("PATH", "NAME", "REGISTRY")  # stand for what a variable says, which is not told
 _PLAIN = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.:*=@-]*")
 
 
@@ -87,22 +89,27 @@ class Request:
 @dataclass(frozen=True, slots=True)
 class Denial:
     """`field` is where the service asks for it ("volumes./data"); `lines` what in host.yaml would allow it, "" when
-    nothing would. `missing`: it is allowed, and not there."""
+    nothing would, `masked` the same with a word in capitals for what the manifest says. `missing`: it is allowed, and
+    not there."""
 
     field: str
     what: str
     lines: str = ""
     missing: bool = False
+    hidden: bool = dataclasses.field(default=False, compare=False)  # a variable stands where its volume is defined
+    masked: str = dataclasses.field(default="", compare=False)
 
     def text(self, service: Service, file: str) -> str:
         """For people; it never repeats what stands in a variable. `file` is this host's host.yaml."""
-        if "${" in service.shown.get(self.field, ""):
-            what = "does not exist on this host" if self.missing else "is denied by this host's policy"
-            return f"what the variable stands for {what} (see policy: in {file})"
+        written = service.shown.get(self.field, "")
+        hidden = self.hidden or "${" in written
         if self.missing:
-            return self.what
-        way = f"; to allow it, write in {file}, under policy: {self.lines}" if self.lines else ""
-        return f"{self.what} is denied by this host's policy{way}"
+            return f"what {written} names does not exist on this host" if hidden else self.what
+        what, lines = (f"what {written} names", self.masked) if hidden else (self.what, self.lines)
+        way = f"; to allow it, write in {file}, under policy: {lines}" if lines else ""
+        word = next((word for word in _MASKS if word in lines), "") if hidden else ""
+        instead = f", with what the variable stands for in place of {word}" if word else ""
+        return f"{what} is denied by this host's policy{way}{instead}"
 
 
 class Warden(Protocol):
@@ -167,11 +174,11 @@ class _Judge:
         host = self.request.body["HostConfig"]
         yield from self._image()
         if host.get("Privileged") and not any(grant.privileged for grant in self.grants):
-            yield Denial("privileged", "a privileged container", self._grant("privileged", True))
+            yield self._denial("privileged", "a privileged container", "privileged", True)
         yield from self._network(host["NetworkMode"])
         for name in host.get("CapAdd", ()):
             if not any(name in grant.cap_add or "ALL" in grant.cap_add for grant in self.grants):
-                yield Denial("cap_add", f"the capability {name}", self._grant("cap_add", [name]))
+                yield self._denial("cap_add", f"the capability {name}", "cap_add", [name], ["NAME"])
         yield from self._security(host)
         for mount in host.get("Mounts", ()):
             yield from self._mount(mount)
@@ -185,13 +192,19 @@ class _Judge:
         name = image.partition("@")[0]
         if allowed is not None and not any(name.startswith((f"{r}/", f"{r}:")) for r in allowed):
             registry = name.partition("/")[0]
-            yield Denial("image", f"an image from {registry}", f"registries: {_flow([*allowed, registry])}")
+            yield Denial(
+                "image",
+                f"an image from {registry}",
+                f"registries: {_flow([*allowed, registry])}",
+                masked=f"registries: {_flow([*allowed, 'REGISTRY'])}",
+            )
         if self.policy.require_digests and "@sha256:" not in image:
-            yield Denial("image", "an image without a digest (NAME@sha256:...)", "require_digests: false")
+            lines = "require_digests: false"
+            yield Denial("image", "an image without a digest (NAME@sha256:...)", lines, masked=lines)
 
     def _network(self, mode: str) -> Iterator[Denial]:
         if mode == "host" and not any(grant.host_network for grant in self.grants):
-            yield Denial("network_mode", "the host's network", self._grant("network_mode", "host"))
+            yield self._denial("network_mode", "the host's network", "network_mode", "host")
         elif mode.startswith("container:"):
             yield Denial("network_mode", "another container's network")
 
@@ -201,13 +214,14 @@ class _Judge:
             wanted.append("systempaths=unconfined")
         for option in wanted:
             if not any(option in grant.security_opt for grant in self.grants):
-                yield Denial("security_opt", option, self._grant("security_opt", [option]))
+                yield self._denial("security_opt", option, "security_opt", [option], ["NAME"])
 
     def _mount(self, mount: Mapping[str, Any]) -> Iterator[Denial]:
         at, source = f"volumes.{mount['Target']}", mount.get("Source", "")
         if mount["Type"] == "volume":
             for volume in (v for v in self.request.volumes if v.name == source):
-                yield from self._volume(at, volume, mount.get("ReadOnly", False))
+                for denial in self._volume(at, volume, mount.get("ReadOnly", False)):
+                    yield dataclasses.replace(denial, hidden=volume.varies)
         elif mount["Type"] == "bind" and source not in self.request.own:
             yield from self._bind(at, source, mount.get("ReadOnly", False))
         elif mount["Type"] not in ("bind", "tmpfs"):
@@ -221,7 +235,7 @@ class _Judge:
         if volume.driver != "local":
             if not any(volume.driver in grant.volume_drivers for grant in self.grants):
                 what = f"the volume driver {volume.driver}"
-                yield Denial(at, what, self._grant("volume_drivers", [volume.driver]))
+                yield self._denial(at, what, "volume_drivers", [volume.driver], ["NAME"])
         elif flags & {"remount", "move"}:
             yield Denial(at, f"a volume that is mounted with {', '.join(sorted(flags & {'remount', 'move'}))}")
         elif flags & {"bind", "rbind"} or (kind in ("", "none") and device):
@@ -241,10 +255,10 @@ class _Judge:
         if found.socket and not any(grant.docker_socket for grant in self.grants):
             way = "" if found.socket == found.real else f" (it leads to {found.socket})"
             what = f"{source}{way}: a container engine's socket, and with it this host,"
-            yield Denial(at, what, self._grant("docker_socket", True))
+            yield self._denial(at, what, "docker_socket", True)
         elif found.socket != found.real and not self._may_mount(found.real, read_only):
             mode = "ro" if read_only else "rw"
-            yield Denial(at, f"mounting {where} {mode}", self._grant("binds", [f"{found.real}:{mode}"]))
+            yield self._denial(at, f"mounting {where} {mode}", "binds", [f"{found.real}:{mode}"], [f"PATH:{mode}"])
         elif not found.exists:
             yield Denial(at, f"{source} does not exist on this host; create it, or correct the path", missing=True)
 
@@ -257,9 +271,14 @@ class _Judge:
         if found.unclear:
             yield Denial(at, f"{path}, {found.unclear},")
         elif not any(_under(found.real, device) for grant in self.grants for device in grant.devices):
-            yield Denial(at, f"the device {path}", self._grant("devices", [path]))
+            yield self._denial(at, f"the device {path}", "devices", [path], ["PATH"])
         elif not found.exists:
             yield Denial(at, f"{path} does not exist on this host; plug it in, or correct the path", missing=True)
+
+    def _denial(self, at: str, what: str, key: str, value: Any, masked: Any = None) -> Denial:
+        """`masked` is the value as it may be told whatever stands in the manifest; None where that is the value."""
+        masked = value if masked is None else masked
+        return Denial(at, what, self._grant(key, value), masked=self._grant(key, masked))
 
     def _grant(self, key: str, value: Any) -> str:
         return f"allow: [{_flow({'services': [str(self.request.ref)], key: value})}]"

@@ -13,13 +13,14 @@ from threading import Event
 
 from . import apply, checkout, marker, plan, secrets, snapshots, source
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
-from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service
+from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service, UnnamedVolume
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime, secret_folder
 from .store import Store
 
 QUESTIONS = 8  # images asked for at once
+_WAITING = ("incomplete", "dependency")  # the exit code is that of what is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def codes(decided: Plan) -> list[int]:
     """The exit codes that hold before anything is done. What only a host's policy could allow is refused; anything
     else that is wrong with a manifest is invalid."""
     found = problem_codes(decided.problems)
-    found += [EXIT_REFUSED] if any(guard.kind != "incomplete" for guard in decided.guards) else []
+    found += [EXIT_REFUSED] if any(guard.kind not in _WAITING for guard in decided.guards) else []
     return found + [EXIT_FAILED for action in decided.actions if action.verb in ("held", "take-back")]
 
 
@@ -139,6 +140,7 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         tools.store.end(intent.nonce, effect)
     if sight.recovery.gone:
         tools.store.forget_containers(sight.recovery.gone)
+    _settle_unnamed(sight, tools.store)
     marker.claim(tools.runtime, tools.store)
     tools.store.bind_engine(sight.observed.engine)
     state = tools.store.directory
@@ -150,6 +152,22 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
     if desired.named and plan.authored(plan.allowed(decided)):
         commit = decided.commit.removesuffix("-dirty")
         tools.store.record_source(desired.source, desired.root, desired.named, commit)
+
+
+def _settle_unnamed(sight: Sight, store: Store) -> None:
+    """Volumes without a name are known by the containers that they were made for, while those are there."""
+    seen = {container.id: container for container in sight.observed.containers}
+    found = [
+        UnnamedVolume(name, ref, target, seen[row.id].created)
+        for ref, service in sight.recorded.services.items()
+        for row in service.containers
+        if row.id in seen
+        for name, target in seen[row.id].unnamed
+        if name not in sight.recorded.unnamed
+    ]
+    gone = sorted(sight.recorded.unnamed.keys() - {volume.name for volume in sight.observed.volumes})
+    if found or gone:
+        store.settle_unnamed(found, gone)
 
 
 def _in_use(desired: Desired, decided: Plan, observed: Observed) -> list[str]:

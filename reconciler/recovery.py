@@ -73,9 +73,7 @@ def _effect(intent: OpenIntent, observed: Observed) -> Effect:
     if intent.step == "create" and (seen := _made(intent, observed)):
         name = _name(intent)  # it was given: another that it bears now is drift
         source = seen.labels.get(LABEL_SOURCE, "")
-        return Effect(
-            "container", seen.id, name, intent.number, intent.attempt, seen.created, seen.projection, source=source
-        )
+        return Effect.of(seen, name, intent.number, intent.attempt, source)
     if intent.step == "remove-volume" and all(vol.name != intent.target for vol in observed.volumes):
         return Effect("volume-gone", intent.target)
     for net in observed.networks:
@@ -110,7 +108,8 @@ def _with(recorded: Recorded, intent: OpenIntent, effect: Effect) -> Recorded:
         volume = RecordedVolume(effect.name, intent.ref.namespace, effect.created, effect.definition, intent.nonce)
         return replace(recorded, volumes={**recorded.volumes, effect.name: volume})
     if effect.kind == "volume-gone":
-        return replace(recorded, volumes={n: v for n, v in recorded.volumes.items() if n != effect.id})
+        named = {n: v for n, v in recorded.volumes.items() if n != effect.id}
+        return replace(recorded, volumes=named, unnamed={n: v for n, v in recorded.unnamed.items() if n != effect.id})
     if effect.kind == "container":
         service = recorded.services.get(intent.ref) or RecordedService(
             intent.ref, effect.source, NOWHERE, "", {}, effect.created, effect.created

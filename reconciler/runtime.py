@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Literal, Protocol
 
-from .model import Action, Dependency, EngineInfo, NamedVolume, Observed, Outcome, Ref, Revision, Service, Volume
+from .model import (
+    Action,
+    Container,
+    Dependency,
+    EngineInfo,
+    NamedVolume,
+    Observed,
+    Outcome,
+    Ref,
+    Revision,
+    Service,
+    Volume,
+)
 
 LABEL_NAMESPACE = "lb.namespace"
 LABEL_SERVICE = "lb.service"
@@ -107,6 +119,12 @@ class Effect:
     projection: Mapping[str, Any] = field(default_factory=dict)
     definition: str = ""  # of a volume
     source: str = ""  # that it was made for
+    unnamed: tuple[tuple[str, str], ...] = ()  # see Container.unnamed
+
+    @classmethod
+    def of(cls, seen: Container, name: str, number: int, attempt: int = 0, source: str = "") -> Effect:
+        """A container of ours as it is now; `name` is the one that it was given."""
+        return cls("container", seen.id, name, number, attempt, seen.created, seen.projection, "", source, seen.unnamed)
 
 
 class Journal(Protocol):

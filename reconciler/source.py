@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +37,14 @@ def name(path: Path) -> str:
     if settings.problems:
         raise SourceError(f"{settings.problems[0]}; nothing is changed")
     return settings.value.name or str(root)
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether both are of one source. What is not there is of none."""
+    try:
+        return _root(one)[0] == _root(other)[0]
+    except SourceError:
+        return False
 
 
 def hosts(path: Path) -> tuple[str, ...]:
@@ -172,15 +179,9 @@ class _Reading:
 
     def remade(self, desired: Desired, revision: Revision) -> Service | None:
         """The service as the revision was written, where its manifest stands, with the variables and files of now."""
-        ref, written = revision.ref, revision.written
-        now, namespace = desired.services.get(ref), desired.namespaces.get(ref.namespace)
-        if now is None or namespace is None:
-            return None
-        spec = {key: value for key, value in written.items() if key != "template"}  # what it says is in there
-        meta = {"name": ref.name, "namespace": ref.namespace}
-        document = {"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}
-        said = self._made(now.place.file, json.dumps(document).encode(), "").page.statements[0].object
-        return replace(said, volumes=namespace.volumes) if isinstance(said, Service) else None
+        now = desired.services.get(revision.ref)
+        said = now and self._made(now.place.file, manifests.again(revision), "").page.statements[0].object
+        return replace(said, volumes=now.volumes) if now and isinstance(said, Service) else None
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
         contents: dict[str, bytes] = {}

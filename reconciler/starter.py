@@ -64,6 +64,22 @@ policy:
 
 # Where the subnets of new networks are cut from.
 # network_pool: 10.208.0.0/12
+
+# Where the state is, and where the HTTP API listens, unless the command line says otherwise.
+# state: /var/lib/lb
+# listen: 127.0.0.1:2967
+# token_file: /etc/lb/token
+
+# What "lb daemon" follows where it is given no PATH; and variables of that source, for every command.
+# sources:
+#   - name: shop
+#     path: /srv/shop
+#     env_files: [/etc/lb/shop.env]
+
+# Commands that "lb daemon" tells, as JSON on standard input: failed, recovered, drift.
+# notify:
+#   - command: [/usr/local/bin/tell-me]
+#     events: [failed, recovered]
 """
 _POLICY = {
     "default": """\

@@ -18,10 +18,13 @@ import docker
 import pytest
 from docker.utils import kwargs_from_env
 
+from tests.support.own_engine import OwnEngine, own_engine
+
 LB = str(Path(sys.executable).parent / "lb")
 IMAGES = os.environ.get("LB_TEST_IMAGES", "lb.local/")
 PREFIX = "lbtest-"
 BUSYBOX = f"{IMAGES}busybox:1.35"
+SECOND = "the second engine"  # the group of the tests that use it, or one of their own
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
@@ -126,6 +129,14 @@ class Sandbox:
         self.write(file, json.dumps(document, indent=2))  # JSON is YAML
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests on the engine that answers are for one worker: each sweeps it, and one at a time changes it."""
+    for item in items:
+        if item.get_closest_marker("engine") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("the engine"))
+
+
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.APIClient]:
     """The real engine; without one the tests fail. The marker of a state that manages it is put back at the end."""
@@ -143,11 +154,38 @@ def engine() -> Iterator[docker.APIClient]:
 def sandbox(engine: docker.APIClient, tmp_path: Path) -> Iterator[Sandbox]:
     with contextlib.suppress(docker.errors.NotFound):
         engine.remove_volume("lb.state")
-    box = Sandbox(tmp_path, PREFIX + uuid.uuid4().hex[:8], engine)
+    yield a_sandbox(engine, tmp_path)
+    sweep(engine)
+
+
+@pytest.fixture(scope="session")
+def second_engine() -> Iterator[OwnEngine]:
+    """For tests of the group below, which run beside those on the first engine. Nothing it publishes can be reached."""
+    with own_engine([BUSYBOX, f"{IMAGES}redis:7.0"]) as found:
+        yield found
+
+
+@pytest.fixture
+def second(second_engine: OwnEngine, tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox on the second engine."""
+    with contextlib.closing(second_engine.api) as api:
+        with contextlib.suppress(docker.errors.NotFound):
+            api.remove_volume("lb.state")
+        yield sandbox_on(second_engine, api, tmp_path)
+        sweep(api)
+
+
+def sandbox_on(engine: OwnEngine, api: docker.APIClient, folder: Path) -> Sandbox:
+    box = a_sandbox(api, folder)
+    box.env["DOCKER_HOST"] = f"unix://{engine.socket}"
+    return box
+
+
+def a_sandbox(api: docker.APIClient, folder: Path) -> Sandbox:
+    box = Sandbox(folder, PREFIX + uuid.uuid4().hex[:8], api)
     box.write("lb.yaml", f"name: {box.name}\n")
     box.host.touch()
-    yield box
-    sweep(engine)
+    return box
 
 
 def sweep(api: docker.APIClient) -> None:

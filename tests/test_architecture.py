@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "reconciler"
 LAYERS = [
     {"errors", "clock"},
     {"model"},
-    {"runtime"},
+    {"runtime", "notify"},
     {"fingerprint", "drift", "backoff"},
     {"schema", "rollout", "status", "recovery", "seen", "streams", "findings", "starter", "policy", "walk"},
     {"plan"},

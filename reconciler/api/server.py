@@ -36,7 +36,7 @@ class Server:
         if not token and not all(ipaddress.ip_address(where[1][0]).is_loopback for where in self._addresses):
             raise UsageError(
                 f"{host} is not a loopback address, and everybody who reaches it could read this API",
-                hint="listen on 127.0.0.1, or give --token-file",
+                hint="listen on 127.0.0.1, or give --token-file, or token_file: in host.yaml",
             )
         self._desk = Desk(self._limits)
         self._app = application(sources, Access(host, token), self._desk)

@@ -118,6 +118,8 @@ class Crew:
         """Why the dependency is not in the state that is asked for, "" once it is. Waits for it."""
         ref = dependency.ref
         if other:
+            if not (other.started.is_set() if dependency.condition == "started" else other.future.done()):
+                self._tools.report(Progress(job.action.ref, f"waiting for {ref}", dependency.condition))
             if dependency.condition == "started":
                 other.started.wait()
             if dependency.condition == "started" and other in self.jobs:

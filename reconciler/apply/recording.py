@@ -21,6 +21,7 @@ from ..model import (
     Ref,
     Revision,
     Service,
+    UnnamedVolume,
     Verdict,
 )
 from ..runtime import LABEL_FINGERPRINT, LOG_LINES, Effect, Intent, LogStream, Report, Runtime, StepVerb
@@ -140,6 +141,10 @@ class Recording:
             )
         self.store.set_image(revision.id, self.action.candidates[0].image_id, self.action.digest)
         self.store.adopt(rows)
+        unnamed = [(volume, seen) for seen in self.action.candidates for volume in seen.unnamed]
+        if unnamed:
+            found = [UnnamedVolume(name, service.ref, target, seen.created) for (name, target), seen in unnamed]
+            self.store.settle_unnamed(found, ())
         self.store.raise_attempts(service.ref, max(row.attempt for row in rows))
 
     def _good(self, service: Service, revision: Revision) -> None:

@@ -35,6 +35,7 @@ from . import (
 from .options import say
 
 EXAMPLES = """
+
 \b
 Examples:
   lb init shop                   write a first source

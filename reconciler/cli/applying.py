@@ -118,7 +118,10 @@ def apply(
 @remote_option
 @debug_option
 def down(path: Path, state: str | None, output: str, yes: bool, timeout: float | None, remote_engine: bool) -> int:
-    """Remove every service and namespace of a source. Volumes stay."""
+    """Remove every service and namespace of a source. Volumes stay.
+
+    Where one of them is protected (meta.protect), nothing is removed.
+    """
     desired = Desired(sources.name(path), str(path), down=True)
     if handover.listens(state_dir(state)):
         raise RefusedError(
@@ -133,6 +136,8 @@ def down(path: Path, state: str | None, output: str, yes: bool, timeout: float |
         decided = reconcile.preview(desired, store, runtime)
         if output == "text":
             click.echo(render.plan_text(replace(decided, guards=())))
+        if kept := next((guard.message for guard in decided.guards if guard.kind == "protected"), ""):
+            raise RefusedError(kept)
         if decided.actions and not yes:
             confirm("Remove all of this?")
         answers = plans.Answers(confirm=next((g.confirm for g in decided.guards if g.confirm), ""))

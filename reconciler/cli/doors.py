@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Timer
 from types import FrameType
@@ -15,6 +14,7 @@ from types import FrameType
 from .. import clock, marker
 from ..errors import EXIT_INTERRUPTED, EngineUnreachable, RefusedError
 from ..host import Host
+from ..host.standing import Standing
 from ..lock import Lock
 from ..lock import key as lock_key
 from ..model import EngineInfo, Observed
@@ -24,13 +24,15 @@ from ..store import Store
 from .options import say, this_host
 
 
-def engine(state: Path, host: Host | None = None) -> Runtime:
+def engine(state: Path, host: Host | Standing | None = None) -> Runtime:
     """Without a `host` nothing is made that needs its policy. Raises EngineUnreachable."""
     from ..runtimes.client import connect
     from ..runtimes.engine import Engine
 
-    warden = replace(host, endpoint=endpoint()) if host else None  # it knows the engine's socket, wherever it is
-    return Engine(connect(), str(state / FOLDER), clock.now, warden, host.pool if host else None)
+    if host is None:
+        return Engine(connect(), str(state / FOLDER), clock.now)
+    warden = host.at(endpoint())  # it knows the engine's socket, wherever it is
+    return Engine(connect(), str(state / FOLDER), clock.now, warden, lambda: warden.pool)
 
 
 def endpoint() -> str:

@@ -47,7 +47,8 @@ def kinds_or_services(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 def volumes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in sorted(_recorded(ctx).volumes) if name.startswith(incomplete)]
+    recorded = _recorded(ctx)
+    return [name for name in [*sorted(recorded.volumes), *sorted(recorded.unnamed)] if name.startswith(incomplete)]
 
 
 namespace_option = click.option(

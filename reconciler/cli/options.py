@@ -23,6 +23,7 @@ from ..model import Desired, Ref
 
 Command = Callable[..., Any]
 _HOST = "lb.host"  # in the context: the file that was named, then what it says
+_STATE = "lb.state"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -32,11 +33,33 @@ def say(text: str) -> None:
 
 
 def state_dir(given: str | None) -> Path:
+    """--state, else LB_STATE, else what host.yaml says, else the usual one."""
     if given:
         return Path(given).absolute()
+    if said := _said_state():
+        return said
     if os.geteuid() == 0:
         return Path("/var/lib/lb")
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "lb"
+
+
+def _said_state() -> Path | None:
+    """Looked up once a command. Raises HostError."""
+    context = click.get_current_context(silent=True)
+    meta = context.meta if context else {}
+    named = meta.get(_HOST)
+    if isinstance(named, Host):
+        return named.settings.state
+    if _STATE not in meta:
+        meta[_STATE] = hosts.state(named or _config())
+    found: Path | None = meta[_STATE]
+    return found
+
+
+def _config() -> Path | None:
+    """For a command without the option."""
+    named = os.environ.get("LB_HOST_CONFIG")
+    return Path(named) if named else None
 
 
 state_option = click.option("--state", envvar="LB_STATE", metavar="DIR", help="The state folder (also LB_STATE).")
@@ -58,8 +81,7 @@ def this_host() -> Host:
     """What host.yaml says; read once a command. Raises HostError."""
     meta = click.get_current_context().meta
     if not isinstance(meta.get(_HOST), Host):
-        named = os.environ.get("LB_HOST_CONFIG")  # for a command without the option
-        meta[_HOST] = hosts.read(meta.get(_HOST) or (Path(named) if named else None))
+        meta[_HOST] = hosts.read(meta.get(_HOST) or _config())
     found: Host = meta[_HOST]
     return found
 
@@ -82,15 +104,17 @@ class Outside:
     allowed: Sequence[str]
     host: str
 
-    def variables(self) -> dict[str, str]:
-        """As the files and the environment say it now. Raises SourceError, UsageError."""
-        found = {name: os.environ[name] for name in self.allowed if name in os.environ}
+    def variables(self, path: Path, host: Host) -> dict[str, str]:
+        """Of the source at `path`, as the files and the environment say it now. What the host's settings say of it is
+        what everything else goes before. Raises SourceError, UsageError."""
+        found = _of_host(path, host)
+        found |= {name: os.environ[name] for name in self.allowed if name in os.environ}
         for name in self.allowed:
             if not _NAME.fullmatch(name):
                 raise UsageError(f"--allow-env {name}: write --allow-env NAME")
         given = variables(self.settings)
         for file in self.env_files:
-            found |= _of_file(file, given, found)
+            found |= _of_file(f"--env-file {file}", Path(file), given, found)
         return found | given
 
 
@@ -131,7 +155,7 @@ class Asked:
 
     def view(self, host: str) -> Desired:
         """What it says to any host, whatever that host allows."""
-        values = self.outside.variables()
+        values = self.outside.variables(self.path, this_host())
         return sources.read(self.path, variables=values, files=self.files, stdin=self.stdin, host=host)
 
 
@@ -167,16 +191,26 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _of_file(file: str, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:
+def _of_host(path: Path, host: Host) -> dict[str, str]:
+    """What host.yaml says of the variables of the source at `path`."""
+    found: dict[str, str] = {}
+    for listed in host.settings.sources:
+        if listed.env_files and sources.same(listed.path, path):
+            for file in listed.env_files:
+                found |= _of_file(f"{file}, an env file of {host.file},", Path(file), {}, found)
+    return found
+
+
+def _of_file(what: str, file: Path, first: dict[str, str], last: dict[str, str]) -> dict[str, str]:
     try:
-        text = Path(file).read_text("utf-8-sig")
+        text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", "") or "it is no UTF-8 text"
-        raise SourceError(f"--env-file {file} can't be read: {why}; nothing is changed") from error
+        raise SourceError(f"{what} can't be read: {why}; nothing is changed") from error
     try:
         return envfile.parse(text, first, last)
     except ValueError as error:
-        raise SourceError(f"--env-file {file}: {error}; nothing is changed") from error
+        raise SourceError(f"{what}: {error}; nothing is changed") from error
 
 
 def service_ref(name: str, namespace: str | None) -> Ref:

@@ -17,7 +17,18 @@ from ..source import Files
 from ..store import Store
 from . import doors, names
 from .names import namespace_option, require
-from .options import Asked, Outside, debug_option, outside_options, say, scope, service_ref, state_dir, state_option
+from .options import (
+    Asked,
+    Outside,
+    debug_option,
+    outside_options,
+    say,
+    scope,
+    service_ref,
+    state_dir,
+    state_option,
+    this_host,
+)
 
 source_option = click.option(
     "--source", default=".", type=click.Path(path_type=Path), metavar="PATH",
@@ -168,7 +179,7 @@ def _kept(store: Store, recorded: Recorded, ref: Ref, number: int | None = None)
 
 def _files(path: Path, outside: Outside, ref: Ref, source: str) -> Files:
     """The source that the object belongs to. Raises UsageError when this is another."""
-    files = sources.Source(path, outside.variables(), host=outside.host).files()
+    files = sources.Source(path, outside.variables(path, this_host()), host=outside.host).files()
     if files.name != source:
         raise UsageError(
             f"{ref} belongs to source {source}, and {files.root} is source {files.name}",

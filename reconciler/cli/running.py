@@ -20,24 +20,29 @@ from .. import clock, handover, lock, views
 from .. import host as hosts
 from .. import source as sources
 from ..daemon import Daemon, Doors
-from ..daemon.journal import Journal, Level, Log
+from ..daemon.journal import EventKind, Journal, Level, Log, Tell
 from ..daemon.wakes import Wakes
-from ..errors import LockedError
+from ..errors import LockedError, UsageError
+from ..host.standing import AT_START, Standing
 from ..model import Activity, Desired, Observed, Recorded, Ref
+from ..notify import Event as Told
+from ..notify import Notifier
 from ..runtime import LogStream
 from ..store import Store
 from . import doors
 from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
-from .serving import address, listen_option, token, token_option
+from .serving import listen_option, token_option, where
 
 if TYPE_CHECKING:
     from .. import api
+
+SETTINGS = "host.yaml"
 
 
 @click.command(
     epilog="\b\nExamples:\n  lb daemon /srv/shop\n  lb daemon --set TAG=7.2 --log-format json examples/quickstart"
 )
-@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.argument("path", required=False, type=click.Path())
 @outside_options
 @listen_option
 @token_option
@@ -45,28 +50,33 @@ if TYPE_CHECKING:
 @state_option
 @debug_option
 def daemon(
-    path: Path, outside: Outside, listen: str, token_file: Path | None, log_format: str, state: str | None
-) -> None:
+    path: str | None, outside: Outside, listen: str | None, token_file: Path | None, log_format: str,
+    state: str | None,
+) -> None:  # fmt: skip
     """Watch a source and keep the engine as it says; answer the read-only HTTP API.
 
-    File changes, the engine's events and SIGHUP wake it; SIGTERM and Ctrl-C finish the step in flight and end it. `lb
-    apply` beside it hands over to it.
+    PATH is a folder, or the name of one of host.yaml's sources; without it, the one source that is listed there, else
+    the current folder. File changes, the engine's events and SIGHUP wake it; SIGHUP also makes it read host.yaml
+    again. SIGTERM and Ctrl-C finish the step in flight and end it. `lb apply` beside it hands over to it.
     """
     from ..api import Server
     from ..watch import Watch
 
-    directory, host, log = state_dir(state), this_host(), _log(log_format)
-    where, secret = address(listen), token(token_file)
+    directory, host, log = state_dir(state), Standing(this_host()), _log(log_format)
+    address, port, secret = where(listen, token_file)
+    folder = _followed(path, host.host).absolute()  # a folder that is renamed is another one
     with contextlib.ExitStack() as stack:
         stack.enter_context(_only_one(directory))
         store = stack.enter_context(contextlib.closing(Store.open(directory)))
         wakes, stop, window = Wakes(), Event(), Window(directory, store)
-        # A folder that is renamed is another one.
-        source = sources.Source(path.absolute(), outside.variables(), host=outside.host)
+        notifier = Notifier(lambda: host.host.settings.notify, lambda line: log("warning", "notify", line))
+        stack.callback(notifier.close)
+        source = sources.Source(folder, outside.variables(folder, host.host), host=outside.host)
+        journal = Journal(log, store, _teller(notifier, folder, outside.host))
+        reading = _Reading(source, outside, host, journal, store)
         connect = functools.partial(doors.engine, directory, host)
-        read = functools.partial(_judged, source, outside, host)
-        life = Daemon(Doors(read, connect, doors.engine_lock, store, window.show), wakes, Journal(log, store))
-        server = Server(*where, window.sources, token=secret)
+        life = Daemon(Doors(reading.read, connect, doors.engine_lock, store, window.show), wakes, journal)
+        server = Server(address, port, window.sources, token=secret)
         server.start()
         stack.callback(server.stop)
         stack.callback(handover.Server(directory, life.ask).close)
@@ -74,7 +84,7 @@ def daemon(
         watch = Watch(root, wakes.kick, lambda line: log("warning", "watch", line), without=directory)
         watch.start()
         stack.callback(watch.stop)
-        stack.enter_context(_signals(stop, wakes))
+        stack.enter_context(_signals(stop, wakes, reading.ask))
         log("info", "daemon", f"watches {root} ({watch.mode}), state in {directory}, answers at {server.url}")
         life.run(stop)
         log("info", "daemon", "ends; what runs, runs on")
@@ -109,9 +119,64 @@ class Window:
             runtime.close()  # the stream has a connection of its own
 
 
-def _judged(source: sources.Source, outside: Outside, host: hosts.Host) -> Desired:
-    source.vary(outside.variables())
-    return hosts.judge(source.read(), host)
+def _followed(path: str | None, host: hosts.Host) -> Path:
+    """The folder that the command line means; a listed name goes before a folder, which may be written ./NAME."""
+    listed = host.settings.sources
+    if path is None and len(listed) > 1:
+        names = ", ".join(found.name or str(found.path) for found in listed)
+        raise UsageError(f"{host.file} lists several sources: name one of {names}")
+    if path is None:
+        return listed[0].path if listed else Path()
+    return next((found.path for found in listed if found.name == path), Path(path))
+
+
+class _Reading:
+    """The source, read as this host's settings let it be; those are read again too, when they have changed."""
+
+    def __init__(
+        self, source: sources.Source, outside: Outside, host: Standing, journal: Journal, store: Store
+    ) -> None:
+        self._source, self._outside, self._host = source, outside, host
+        self._journal, self._store = journal, store
+        self._asked = False
+        self._wrong = ""
+
+    def ask(self) -> None:
+        """The settings are read again at the next turn, changed or not; from any thread."""
+        self._asked = True
+
+    def read(self) -> Desired:
+        self._look()
+        host = self._host.host
+        self._source.vary(self._outside.variables(self._source.path, host))
+        return hosts.judge(self._source.read(), host)
+
+    def _look(self) -> None:
+        asked, self._asked = self._asked, False
+        try:
+            changed = self._host.look(asked=asked)
+        except hosts.HostError as error:
+            text = f"{error.message}; what was read before holds"
+            self._journal.state(SETTINGS, "error", text)
+            if text != self._wrong:
+                self._wrong = text
+                self._store.add_activity(Ref(""), "warning", "HostSettings", text)
+            return
+        if changed is None:
+            return
+        self._wrong = ""
+        self._journal.clear(SETTINGS)
+        later = [name for name in changed if name in AT_START]
+        now = [f"{name} changed" for name in changed if name not in AT_START]
+        now += [f"{name} changed, which counts from the next start" for name in later]
+        self._journal.say(SETTINGS, f"{self._host.file} was read again: {', '.join(now) or 'nothing changed'}")
+
+
+def _teller(notifier: Notifier, folder: Path, host: str) -> Tell:
+    def tell(event: EventKind, subject: str, text: str) -> None:
+        notifier.tell(Told(clock.now(), event, subject, text, str(folder), host))
+
+    return tell
 
 
 def _only_one(state: Path) -> lock.Lock:
@@ -123,7 +188,7 @@ def _only_one(state: Path) -> lock.Lock:
 
 
 @contextlib.contextmanager
-def _signals(stop: Event, wakes: Wakes) -> Iterator[None]:
+def _signals(stop: Event, wakes: Wakes, reload: Callable[[], None]) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             os._exit(128 + number)  # asked twice: what was written ahead is carried on by the next
@@ -132,6 +197,7 @@ def _signals(stop: Event, wakes: Wakes) -> Iterator[None]:
         wakes.kick()
 
     def again(number: int, frame: FrameType | None) -> None:
+        reload()
         wakes.kick()
 
     handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: again}

@@ -12,17 +12,18 @@ from types import FrameType
 import click
 
 from ..errors import UsageError
+from ..host import settings
 from .lookout import Lookout
-from .options import debug_option, say, state_dir, state_option
+from .options import debug_option, say, state_dir, state_option, this_host
 
 ADDRESS = "127.0.0.1:2967"
 
-listen_option = click.option("--listen", default=ADDRESS, show_default=True, metavar="HOST:PORT", help="Where.")
+listen_option = click.option("--listen", metavar="HOST:PORT", help=f"Where; else as host.yaml says, else {ADDRESS}.")
 token_option = click.option(
     "--token-file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Answer only who sends the token in this file.",
+    help="Answer only who sends the token in this file; else as host.yaml says.",
 )
 
 
@@ -34,15 +35,15 @@ token_option = click.option(
 @token_option
 @state_option
 @debug_option
-def serve(listen: str, token_file: Path | None, state: str | None) -> int:
+def serve(listen: str | None, token_file: Path | None, state: str | None) -> int:
     """Answer the read-only HTTP API. Changes neither engine nor state."""
     from ..api import Server, Sources
 
-    host, port = address(listen)
+    host, port, secret = where(listen, token_file)
     folder = state_dir(state)
     lookout = Lookout(folder)
     sources = Sources(lookout.picture, lookout.activity, lookout.logs)
-    server = Server(host, port, sources, token=token(token_file))
+    server = Server(host, port, sources, token=secret)
     with ending() as ended:
         lookout.start()
         server.start()
@@ -53,13 +54,18 @@ def serve(listen: str, token_file: Path | None, state: str | None) -> int:
     return 0
 
 
+def where(listen: str | None, token_file: Path | None) -> tuple[str, int, str]:
+    """Host, port and token: what host.yaml says, unless an option says otherwise."""
+    said = this_host().settings
+    return *address((said.listen or ADDRESS) if listen is None else listen), token(token_file or said.token_file)
+
+
 def address(listen: str) -> tuple[str, int]:
     """`127.0.0.1:2967`, `localhost:2967`, `[::1]:2967`."""
-    host, colon, port = listen.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    if not colon or not bare or (":" in bare) == (bare == host) or not port.isdecimal() or int(port) > 65535:
+    found = settings.address(listen)
+    if found is None:
         raise UsageError(f"--listen {listen}: write HOST:PORT, like {ADDRESS} or [::1]:2967")
-    return bare, int(port)
+    return found
 
 
 def token(file: Path | None) -> str:
@@ -69,9 +75,9 @@ def token(file: Path | None) -> str:
     try:
         found = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--token-file {file} can't be read: {error}") from error
+        raise UsageError(f"the token file {file} can't be read: {error}") from error
     if not found or not found.isascii() or any(sign.isspace() for sign in found):
-        raise UsageError(f"--token-file {file} must hold one word", hint="openssl rand -hex 32 makes one")
+        raise UsageError(f"the token file {file} must hold one word", hint="openssl rand -hex 32 makes one")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`lb volume`: the named volumes, which outlive their services, and the one way to remove them."""
+"""`lb volume`: the volumes, which outlive their services, and the one way to remove them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .options import confirm, debug_option, echo_json, output_option, say, state
 
 @click.group()
 def volume() -> None:
-    """List the named volumes, or remove those that you name."""
+    """List the volumes, or remove those that you name."""
 
 
 @volume.command(epilog="\b\nExamples:\n  lb volume ls\n  lb volume ls -n demo -o json")
@@ -30,16 +30,19 @@ def volume() -> None:
 def ls(namespace: str | None, state: str | None, output: str) -> None:
     """List the volumes that lb made, and which containers mount them.
 
-    Those of removed services and namespaces too.
+    Those of removed services and namespaces too; and those without a name, which the engine makes for each container
+    whose image has a volume that the manifest does not name.
     """
     with doors.reading(state_dir(state)) as (store, runtime):
-        live = {found.name for found in runtime.observe().volumes}
+        live = {volume.name for volume in runtime.observe().volumes}
         mounted = runtime.mounted()
-        rows = [
-            shown.Held(known, mounted.get(name, ()), name in live)
-            for name, known in sorted(store.recorded().volumes.items())
-            if namespace in (None, known.namespace)
-        ]
+        recorded = store.recorded()
+        found: list[volumes.Ours] = [recorded.volumes[name] for name in sorted(recorded.volumes)]
+        unnamed = [volume for volume in recorded.unnamed.values() if volume.name in live]
+        unnamed.sort(key=lambda volume: (volume.ref, volume.target, volume.created))
+        found += unnamed
+        rows = [shown.Held(known, mounted.get(known.name, ()), known.name in live) for known in found]
+        rows = [row for row in rows if namespace in (None, row.namespace)]
     if output == "json":
         echo_json([shown.volume_json(row) for row in rows])
     else:

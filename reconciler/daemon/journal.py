@@ -13,12 +13,21 @@ from ..store import Store
 
 Level = Literal["info", "warning", "error"]
 Log = Callable[[Level, str, str], None]  # level, what it is about, what happened
+EventKind = Literal["failed", "recovered", "drift"]
+Tell = Callable[[EventKind, str, str], None]  # what it is about, what happened
 SOURCE = Ref("")  # notes that belong to no object: the source as a whole
 
 
+def _nobody(event: EventKind, subject: str, text: str) -> None:
+    pass
+
+
 class Journal:
-    def __init__(self, log: Log, store: Store) -> None:
-        self._log, self._store = log, store
+    """`tell` is told what fails and what is over, and no more than that."""
+
+    def __init__(self, log: Log, store: Store, tell: Tell = _nobody) -> None:
+        self._log, self._store, self._tell = log, store, tell
+        self._failed: set[Ref] = set()  # whose last action did not do what it should
         self._states: dict[str, str] = {}
         self._notes: Mapping[Ref, tuple[str, str]] = {}  # → reason and text
         self._fights: dict[Ref, str] = {}
@@ -29,11 +38,16 @@ class Journal:
         if self._states.get(what) != (kind or text):
             self._states[what] = kind or text
             self._log(level, what, text)
+            self._tell("failed", what, text)
+
+    def say(self, what: str, text: str) -> None:
+        self._log("info", what, text)
 
     def clear(self, *whats: str) -> None:
         for what in whats:
             if self._states.pop(what, None) is not None:
                 self._log("info", what, "in order again")
+                self._tell("recovered", what, "in order again")
 
     def outcome(self, action: Action, outcome: Outcome) -> None:
         """The activity of it was recorded by whoever carried it out."""
@@ -41,11 +55,18 @@ class Journal:
         if action.verdict and outcome.result == "held":
             self._log("warning", str(action.ref), f"{action.verb}: {causes} ({outcome.seconds:.1f} s)")
             self._lines(action, outcome)
+            self._failed.add(action.ref)
+            self._tell("failed", str(action.ref), f"{action.verb}: {causes}")
         elif outcome.result == "done" or (outcome.result == "held" and not action.idle):
             self._log("info", str(action.ref), f"{action.verb}: {causes} ({outcome.seconds:.1f} s)")
+            if outcome.result == "done" and action.ref in self._failed:
+                self._failed.discard(action.ref)
+                self._tell("recovered", str(action.ref), f"{action.verb}: {causes}")
         elif outcome.result in ("failed", "blocked"):
             self._log("warning", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message} ({causes})")
             self._lines(action, outcome)
+            self._failed.add(action.ref)
+            self._tell("failed", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message} ({causes})")
         elif outcome.result in ("deferred", "refused-in-place"):
             self._log("info", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message}")
 
@@ -70,9 +91,11 @@ class Journal:
             if before.get(ref) != (reason, text):
                 self._log("warning", str(ref) or "source", f"{reason}: {text}")
                 self._store.add_activity(ref, "warning", reason, text)
+                self._tell("drift" if reason == "Drift" else "failed", str(ref) or "source", f"{reason}: {text}")
         for ref in sorted(before.keys() - notes.keys()):
             self._log("info", str(ref) or "source", f"{before[ref][0]} is mended")
             self._store.add_activity(ref, "normal", "Mended", before[ref][1])
+            self._tell("recovered", str(ref) or "source", f"{before[ref][0]} is mended: {before[ref][1]}")
         return True
 
     def close(self, source: str) -> None:

@@ -21,9 +21,9 @@ from ..runtime import named_volume
 from ..runtimes import body
 from ..runtimes.subnets import Pool
 from . import paths, settings
-from .settings import HostError, Settings
+from .settings import HostError, Settings, state
 
-__all__ = ["Host", "HostError", "judge", "read"]
+__all__ = ["Host", "HostError", "judge", "read", "state"]
 _FILES = "/lb"  # stands for the folder of the snapshots: nothing is made here, only judged
 
 
@@ -45,6 +45,9 @@ class Host:
     @property
     def pool(self) -> Pool:
         return self.settings.pool
+
+    def at(self, endpoint: str) -> Host:
+        return replace(self, endpoint=endpoint)
 
     def admit(self, request: Request) -> tuple[Mapping[str, Any], tuple[Denial, ...]]:
         found = {path: paths.look(path, self.endpoint) for path in policy.paths(request)}

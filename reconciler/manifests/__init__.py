@@ -23,10 +23,10 @@ from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
-from .written import authored, documents, templated, written
+from .written import again, authored, documents, templated, written
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "appended", "assemble", "documents", "edited",
-           "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "again", "appended", "assemble", "documents",
+           "edited", "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
 _CODES = {
     "meta.name": "BAD_PARAMETER_NAME",
     "meta.namespace": "BAD_PARAMETER_NAMESPACE",
@@ -293,7 +293,8 @@ def _advised(document: Document, complaint: schema.Complaint, ref: Ref | None) -
     value = document.value
     for step in complaint.path:
         value = value.get(step) if isinstance(value, dict) else value[step]
-    message = foreign.value_advice(complaint.path, value) or complaint.message
+    message = foreign.value_advice(complaint.path, value)
+    message = message or document.in_its_words(complaint.path, complaint.message)
     return _complain(document, complaint.path, message, ref)
 
 

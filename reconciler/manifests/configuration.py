@@ -25,6 +25,7 @@ def _problem(document: Document, complaint: schema.Complaint) -> Problem:
     path = (*complaint.path, complaint.unknown) if complaint.unknown else complaint.path
     place = document.keys.get(path, document.at(complaint.path)) if complaint.unknown else document.at(path)
     message = foreign.advice("", complaint.unknown, complaint.known) if complaint.unknown else complaint.message
+    message = document.in_its_words(path, message)
     return Problem(place, dotted(path), message)
 
 

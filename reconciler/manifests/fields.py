@@ -132,7 +132,9 @@ def _security_opt(value: str) -> str:
 def logging(maker: Maker) -> Logging:
     raw = maker.raw.get("logging", {})
     options = raw.get("options", {})
-    return Logging(raw.get("driver", "local"), tuple(sorted((name, as_text(v)) for name, v in options.items())))
+    texts = maker.document.texts
+    found = {name: texts.get(("spec", "logging", "options", name)) or as_text(v) for name, v in options.items()}
+    return Logging(raw.get("driver", "local"), tuple(sorted(found.items())))
 
 
 def labels(maker: Maker) -> tuple[tuple[str, str], ...]:

@@ -78,6 +78,17 @@ _FOREIGN = {
     "update_config": "write update: instead of update_config:",
     "rollback_config": "write update: {on_failure: rollback} instead of rollback_config:",
     "max_failure_ratio": "remove max_failure_ratio: a revision fails with its first replica",
+    "placement": "write hosts: under meta: instead of placement:",
+    "endpoint_mode": "remove endpoint_mode: services find each other by name, each replica in turn",
+    # What the Docker API, Nomad and others call it
+    "memory_limit": "write memory: instead of memory_limit:",
+    "cpu_limit": "write cpus: instead of cpu_limit:",
+    "cpu": "write cpus: 0.5 instead of cpu:",
+    "mem": "write memory: instead of mem:",
+    "count": "write replicas: instead of count:",
+    "stop_timeout": "write stop_grace_period: 10s instead of stop_timeout:",
+    "autostart": "write restart: unless-stopped instead of autostart:",
+    "dockerfile": "write image: instead of dockerfile: lb runs images, it does not build them",
     # Kubernetes
     "metadata": "write meta: instead of metadata:",
     "annotations": "write labels: instead of annotations:",
@@ -108,6 +119,15 @@ _FOREIGN = {
     "strategy": "write update: instead of strategy:",
     "selector": "remove selector: a service names its own containers",
     "stopGracePeriod": "write stop_grace_period: instead of stopGracePeriod:",
+    "minReadySeconds": "write update: {min_ready: 5s} instead of minReadySeconds:",
+    "maxSurge": "write update: {parallelism: 1} instead of maxSurge:",
+    "maxUnavailable": "write update: {parallelism: 1} instead of maxUnavailable:",
+    "progressDeadlineSeconds": "write update: {timeout: 60s} instead of progressDeadlineSeconds:",
+    "revisionHistoryLimit": "remove revisionHistoryLimit: `lb history` shows all revisions",
+    "nodeSelector": "write hosts: under meta: instead of nodeSelector:",
+    "nodeName": "write hosts: under meta: instead of nodeName:",
+    "affinity": "write hosts: under meta: instead of affinity:",
+    "serviceAccountName": "remove serviceAccountName: a container has no account here",
     "terminationGracePeriodSeconds": "write stop_grace_period: 10s instead of terminationGracePeriodSeconds:",
 }
 _INSTEAD = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .reading import Path, scalar
+from .reading import Path, loses_words, scalar
 from .written import NAMES, is_text, unset
 
 Kind = Literal["scalar", "map", "list"]
@@ -130,7 +130,7 @@ class _Builder:
     def _scalar(self, node: Node, event: Any, path: Path) -> None:
         node.style = event.style or ""
         node.value = event.value if node.style else scalar(event.value)
-        if isinstance(node.value, float) and is_text(path):
+        if not node.style and loses_words(node.value, event.value) and is_text(path):
             node.value = event.value
         if node.style in ("|", ">"):
             head, _, _ = self.text[node.start : node.end].partition("\n")

@@ -68,7 +68,8 @@ def settings(file: str, content: bytes) -> tuple[Settings, list[Problem]]:
 
 def _problem(document: Document, complaint: schema.Complaint) -> Problem:
     if not complaint.unknown:
-        return Problem(document.at(complaint.path), dotted(complaint.path), complaint.message)
+        message = document.in_its_words(complaint.path, complaint.message)
+        return Problem(document.at(complaint.path), dotted(complaint.path), message)
     path = (*complaint.path, complaint.unknown)
     names = [step for step in complaint.path if isinstance(step, str)]
     parent = names[-1] if names else FILE

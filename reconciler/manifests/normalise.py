@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..model import Dependency, Healthcheck, NamedVolume, Namespace, Place, Port, Ref, Service, Spec, Update
@@ -28,7 +29,8 @@ def namespace(document: Document, value: Mapping[str, Any]) -> tuple[Namespace |
     volumes = {}
     for name, raw in spec.get("volumes", {}).items():
         try:
-            volumes[name] = _volume(ref, name, raw or {})
+            made = _volume(ref, name, raw or {}, document)
+            volumes[name] = replace(made, varies=uses_variables(document.value["spec"]["volumes"][name]))
         except ValueError as error:
             complaints.append((("spec", "volumes", name), str(error)))
     found = Namespace(
@@ -47,7 +49,7 @@ def namespace(document: Document, value: Mapping[str, Any]) -> tuple[Namespace |
     return (None if complaints else found), complaints
 
 
-def _volume(ref: Ref, name: str, raw: Mapping[str, Any]) -> NamedVolume:
+def _volume(ref: Ref, name: str, raw: Mapping[str, Any], document: Document) -> NamedVolume:
     """An external one goes by the engine's own name for it, which is its name here unless it is given."""
     external, options = raw.get("external", False), raw.get("driver_opts", {})
     if external and ("driver" in raw or "driver_opts" in raw):
@@ -58,8 +60,9 @@ def _volume(ref: Ref, name: str, raw: Mapping[str, Any]) -> NamedVolume:
         return NamedVolume(raw.get("name", name), external=True)
     if "name" in raw:
         raise ValueError(f"lb names it {volume_name(ref.namespace, name)}; remove name, or add external: true")
-    found = tuple(sorted((key, env.as_text(option)) for key, option in options.items()))
-    return NamedVolume(volume_name(ref.namespace, name), raw.get("driver", "local"), found)
+    at = ("spec", "volumes", name, "driver_opts")
+    found = {key: document.texts.get((*at, key)) or env.as_text(option) for key, option in options.items()}
+    return NamedVolume(volume_name(ref.namespace, name), raw.get("driver", "local"), tuple(sorted(found.items())))
 
 
 def service(

@@ -28,6 +28,7 @@ MAX_DIGITS = 18  # of a number; anything longer fits no field, and converting it
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None, "true": True, "True": True, "TRUE": True,
           "false": False, "False": False, "FALSE": False}  # fmt: skip
+_TEXT = "must be text; write "
 _PREFIX = "tag:yaml.org,2002:"
 
 
@@ -35,7 +36,8 @@ _PREFIX = "tag:yaml.org,2002:"
 class Document:
     """`places` has the place of each value, `keys` that of each key, by path from the document's root.
 
-    `texts` has the written form of plain fractions, for fields that want text: `1.10` is no `1.1` there.
+    `texts` has the words of plain numbers and truths, where they are others than those of their value, for fields that
+    want text: `1.10` is no `1.1` there, and `True` no `true`.
     """
 
     file: str
@@ -49,6 +51,11 @@ class Document:
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, Place(self.file))
+
+    def in_its_words(self, path: Path, message: str) -> str:
+        """What is complained of a number where text is wanted, with the number as it is written."""
+        text = self.texts.get(path)
+        return f"{_TEXT}{json.dumps(text)}" if text and message.startswith(_TEXT) else message
 
 
 class _Bad(Exception):
@@ -105,6 +112,13 @@ def scalar(text: str) -> Any:
     if _RADIX.fullmatch(text):
         return int(text, 0)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def loses_words(value: Any, text: str) -> bool:
+    """Whether a plain scalar of this value was written otherwise than the value is."""
+    if isinstance(value, bool):
+        return text != json.dumps(value)
+    return isinstance(value, float) or (isinstance(value, int) and text != str(value))
 
 
 def write(values: Sequence[Any]) -> str:
@@ -218,7 +232,7 @@ class _Builder:
         if node.style in ("'", '"', "|", ">"):
             return node.value
         value = scalar(node.value)
-        if isinstance(value, float):
+        if loses_words(value, node.value):
             self.document.texts[path] = node.value
         return value
 

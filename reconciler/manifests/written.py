@@ -1,15 +1,16 @@
 """What a document says as its author wrote it, in the form in which a revision keeps it. Pure.
 
-Variables stay unresolved, and fractions stay text where text is wanted: `1.10` is no `1.1` in an env. A field that
+Variables stay unresolved, and numbers keep their words where text is wanted: `1.10` is no `1.1` in an env. A field that
 nothing follows is like no field, but over a template, where it takes the template's value away.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from .. import schema
-from ..model import Problem
+from ..model import Problem, Revision
 from .reading import Document, Path, read
 
 # Maps whose keys are the author's.
@@ -21,6 +22,13 @@ def documents(file: str, content: bytes) -> tuple[list[Any], list[Problem]]:
     """The value of each document that says anything; the spec of one with a template as it is authored."""
     found, problems = read(file, content)
     return [authored(document) if templated(document.value) else written(document) for document in found], problems
+
+
+def again(revision: Revision) -> bytes:
+    """The manifest of a service as a revision of it was written; what its template said is in there already."""
+    ref, spec = revision.ref, {key: value for key, value in revision.written.items() if key != "template"}
+    meta = {"name": ref.name, "namespace": ref.namespace}
+    return json.dumps({"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}).encode()
 
 
 def templated(value: Any) -> bool:
@@ -38,7 +46,12 @@ def authored(document: Document) -> Any:
 
 
 def is_text(path: Path) -> bool:
-    return len(path) == 3 and path[0] == "spec" and path[1] in _TEXTS and isinstance(path[2], str)
+    match path:
+        case ("spec", "logging", "options", str()) | ("spec", "volumes", str(), "driver_opts", str()):
+            return True
+        case ("spec", field, str()):
+            return field in _TEXTS
+    return False
 
 
 def unset(key: str, value: Any, names: bool) -> bool:
@@ -57,7 +70,10 @@ def set_only(value: Any, names: bool = False) -> Any:
 def _with_texts(value: Any, document: Document) -> Any:
     for path, text in document.texts.items():
         if is_text(path):
-            value["spec"][path[1]][path[2]] = text
+            inside = value
+            for step in path[:-1]:
+                inside = inside[step]
+            inside[path[-1]] = text
     return value
 
 

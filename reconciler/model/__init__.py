@@ -1,6 +1,6 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb, Verdict
+from .action import Action, Advice, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb, Verdict
 from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
@@ -35,6 +35,7 @@ from .recorded import (
     Removed,
     Revision,
     Trial,
+    UnnamedVolume,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Action",
     "Activity",
     "ActivityType",
+    "Advice",
     "Cause",
     "Condition",
     "Container",
@@ -90,6 +92,7 @@ __all__ = [
     "Spec",
     "Trial",
     "Ulimit",
+    "UnnamedVolume",
     "Update",
     "Verb",
     "Verdict",

@@ -14,6 +14,9 @@ from .recorded import RecordedContainer, RecordedNamespace, RecordedService, Rev
 
 Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held", "take-back"]
 Origin = Literal["author", "drift", "adoption", "failure"]
+GuardKind = Literal[
+    "mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout", "dependency"
+]
 Impact = Literal["none", "in-place", "rolling", "downtime", "removal"]
 
 
@@ -102,10 +105,21 @@ class Drifted:
 class Guard:
     """Why part of the plan may not be carried out as it is, and the way out."""
 
-    kind: Literal["mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout"]
+    kind: GuardKind
     message: str
     refs: tuple[Ref, ...] = ()
     confirm: str = ""  # the hash that confirms exactly this list
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What its author may want to know of an object; nothing is done because of it, and nothing is held back."""
+
+    ref: Ref
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.ref}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +131,7 @@ class Plan:
     problems: tuple[Problem, ...] = ()
     guards: tuple[Guard, ...] = ()
     drifted: tuple[Drifted, ...] = ()
+    advice: tuple[Advice, ...] = ()
     objects: int = 0  # objects in the source
     selected: int = 0  # objects that this plan was asked to act on
     host: str = ""  # this host's name, "" where it has none

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .desired import Port, Ref
 
+_UNNAMED = re.compile("[0-9a-f]{64}")
 ContainerState = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
 
@@ -40,6 +42,7 @@ class Container:
     networks: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
     mounts: tuple[str, ...] = ()  # sources of binds
+    unnamed: tuple[tuple[str, str], ...] = ()  # volumes that the engine made for it: name, and where it is mounted
     projection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -69,6 +72,11 @@ class Volume:
     options: tuple[tuple[str, str], ...] = ()  # sorted by name
 
     @property
+    def unnamed(self) -> bool:
+        """Whether the engine gave it a name, because nobody else did."""
+        return bool(_UNNAMED.fullmatch(self.name))
+
+    @property
     def nonce(self) -> str:
         """Of the step that made it, "" when it was not made by lb."""
         return self.labels.get("lb.intent", "")
@@ -90,8 +98,9 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One look at the engine. `images` maps every full reference that the engine has to its image id; `digests` those
-    that the registry was asked for to the digest that it named."""
+    """One look at the engine. `volumes` are those that carry our labels, and all without a name. `images` maps every
+    full reference that the engine has to its image id; `digests` those that the registry was asked for to the digest
+    that it named."""
 
     engine: EngineInfo
     at: str

@@ -6,7 +6,7 @@ container of a service that does not use it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Pairs = tuple[tuple[str, str], ...]  # sorted by name
 
@@ -99,9 +99,11 @@ class EnvFile:
 
 @dataclass(frozen=True, slots=True)
 class NamedVolume:
-    """A volume by the engine's `name`. An external one is somebody else's: it is never created or removed."""
+    """A volume by the engine's `name`. An external one is somebody else's: it is never created or removed. `varies`: a
+    variable stands in its definition, so what that says must not be told."""
 
     name: str
     driver: str = "local"
     driver_opts: Pairs = ()
     external: bool = False
+    varies: bool = field(default=False, compare=False)

@@ -179,6 +179,17 @@ class RecordedVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class UnnamedVolume:
+    """A volume that the engine made for a container of ours, because its image has one at `target` that the manifest
+    does not name. It stays when the container goes, and no other container is given it."""
+
+    name: str  # 64 hexadecimal digits
+    ref: Ref
+    target: str
+    created: str  # when the container was
+
+
+@dataclass(frozen=True, slots=True)
 class OpenIntent:
     """A step that was begun and whose outcome is not known: the process died in between.
 
@@ -202,6 +213,7 @@ class Recorded:
     namespaces: Mapping[str, RecordedNamespace] = field(default_factory=dict)
     services: Mapping[Ref, RecordedService] = field(default_factory=dict)
     volumes: Mapping[str, RecordedVolume] = field(default_factory=dict)
+    unnamed: Mapping[str, UnnamedVolume] = field(default_factory=dict)
     sources: Mapping[str, RecordedSource] = field(default_factory=dict)
     intents: tuple[OpenIntent, ...] = ()
     restored_at: Mapping[str, str] = field(default_factory=dict)  # source -> when a backup was put back (RFC 3339)

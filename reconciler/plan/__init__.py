@@ -9,8 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..model import RESTART, Action, Container, Desired, Drifted, Guard, Observed, Plan, Problem, Recorded, Ref, Service
-from . import guards, held, monitor, namespaces, removals, services, told, volumes
+from ..model import (
+    RESTART,
+    Action,
+    Advice,
+    Container,
+    Desired,
+    Drifted,
+    Guard,
+    Observed,
+    Plan,
+    Problem,
+    Recorded,
+    Ref,
+    Service,
+)
+from . import guards, held, monitor, namespaces, removals, services, told, volumes, waiting
 from .monitor import wanted_again
 
 __all__ = ["Answers", "allowed", "authored", "make", "of_another_checkout", "wanted_again"]
@@ -40,6 +54,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     actions: list[Action] = []
     found: list[Guard] = []
     drifted: list[Drifted] = []
+    advice: list[Advice] = []
     strangers = _strangers(recorded, observed)
     vanished = frozenset(recorded.volumes) - {volume.name for volume in observed.volumes}
     for name in sorted(owned.namespaces):
@@ -61,6 +76,7 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         decided = monitor.decide(look, answers.formers, answers.adopt)
         decided = decided or services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
         drifted += told.of_service(look, decided.action)
+        advice += told.unnamed(look)
         found += [guard for guard in (decided.guard, told.without_data(look, decided.action)) if guard]
         if decided.action and Ref(ref.namespace) not in blocked:
             actions.append(replace(told.untouched(look, decided.action), unattended=answers.no_wait))
@@ -69,13 +85,16 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
     gone = removals.after_users(removals.decide(owned, recorded, observed), actions)
     begun = [action for action in gone if answers.busy.intersection((action.ref, *_inside(action)))]
     gone = [action for action in gone if action not in begun]
+    linked = services.link(actions, answers.busy)
+    found += waiting.guards(linked, waiting.Known(owned, recorded, observed), found)
     found += guards.for_removals(owned, recorded, guards.Removals(gone, begun), problems, answers.confirm)
     return Plan(
         source=desired.source,
-        actions=tuple(services.link(actions, answers.busy) + gone),
+        actions=tuple(linked + gone),
         problems=problems,
         guards=tuple(found),
         drifted=tuple(drifted),
+        advice=tuple(advice),
         objects=len(desired.mentioned),
         selected=len(desired.selected) if desired.selected is not None else len(desired.mentioned),
         host=desired.host,

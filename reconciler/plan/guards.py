@@ -30,7 +30,7 @@ def for_removals(
         message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
     found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
-    found += _protected(gone)
+    found += _protected(gone, down=desired.down)
     services = [a for a in gone if a.ref.name and not (a.recorded and a.recorded.remnant)]
     begun = sum(1 for action in removals.begun if action.ref.name)
     lately = recorded.removed_lately.get(desired.source, 0) + begun
@@ -63,13 +63,21 @@ def _after_restore(restored: str, gone: Sequence[Action], confirm: str) -> list[
     return [Guard("restored", message, tuple(action.ref for action in gone), key)]
 
 
-def _protected(gone: Sequence[Action]) -> list[Guard]:
-    """What `meta.protect` keeps; the namespace around a protected service stays with it."""
+def _protected(gone: Sequence[Action], *, down: bool) -> list[Guard]:
+    """What `meta.protect` keeps; the namespace around a protected service stays with it. A source that is taken down
+    as a whole stays as a whole: half of it is what nobody asked for."""
     kept = [a.ref for a in gone if (a.recorded and a.recorded.protect) or _protected_namespace(a)]
     if not kept:
         return []
     around = [Ref(ref.namespace) for ref in kept if Ref(ref.namespace) in {a.ref for a in gone}]
     names = ", ".join(map(str, kept))
+    if down:
+        verb = "is" if len(kept) == 1 else "are"
+        message = (
+            f"{names} {verb} protected (meta.protect), so nothing of the source is taken down: "
+            f"first apply it with protect: false"
+        )
+        return [Guard("protected", message, tuple(action.ref for action in gone))]
     message = (
         f"{names} would be removed, which meta.protect refuses: put the manifest back, "
         f"or first apply it with protect: false"

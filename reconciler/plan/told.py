@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .. import rollout
-from ..model import Action, Cause, Drifted, Guard, Namespace, RecordedVolume, Service
+from ..model import Action, Advice, Cause, Drifted, Guard, Namespace, RecordedVolume, Service
 from . import drifting, services
 from .services import Look
 
 ONLY_TOLD = "only told of: drift.mode is report"
 _GONE = "it is made again, empty, only when a person says so: `lb volume rm` forgets it"
+_UNNAMED = (
+    "its image has a volume at {target} that has no name in the manifest: each new container begins with an empty one, "
+    "and the old one stays (`lb volume ls`); to keep the data, write volumes: [data:{target}]"
+)
 _EMPTY = "it is made again, empty"
 _MOVED = "what runs stays; pull_policy: always takes what the registry has"
 
@@ -33,6 +37,15 @@ def untouched(look: Look, action: Action) -> Action:
     """What is held, without the care for what runs beside it, where drift is only told of."""
     cared = action.verb == "held" and look.service.drift.mode == "report"
     return replace(action, replicas=()) if cared else action
+
+
+def unnamed(look: Look) -> list[Advice]:
+    """Volumes of its image that the manifest does not name, as its replicas show them."""
+    known = look.recorded.services.get(look.service.ref)
+    replicas = services.replicas_of(known, look.observed, look.service.drift) if known else ()
+    named = {mount.target for mount in look.service.spec.mounts}
+    found = sorted({target for replica in replicas for _, target in replica.seen.unnamed} - named)
+    return [Advice(look.service.ref, _UNNAMED.format(target=target)) for target in found]
 
 
 def without_data(look: Look, action: Action | None) -> Guard | None:

@@ -28,6 +28,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "drift": [
             {"object": str(d.ref), "causes": [str(cause) for cause in d.causes], "why": d.why} for d in plan.drifted
         ],
+        "advice": [{"object": str(a.ref), "message": a.text} for a in plan.advice],
         "summary": summary(plan),
         "host": plan.host,
     }
@@ -63,6 +64,7 @@ def plan_text(plan: Plan) -> str:
     for drifted in plan.drifted:
         lines.append(f"? drift of {drifted.ref.kind} {drifted.ref} ({drifted.why})")
         lines += [f"    {cause}" for cause in drifted.causes]
+    lines += [f"i {advice}" for advice in plan.advice]
     lines += [f"! {guard.message}" for guard in plan.guards]
     lines.append(summary_text(plan))
     return "\n".join(lines)

@@ -93,8 +93,9 @@ class DockerCalls:
 
     def volumes(self) -> list[Volume]:
         with translated("volumes"):
-            rows = self._api.volumes(filters={"label": LABEL_NAMESPACE})["Volumes"] or []
-        return [translate.volume(row) for row in rows]
+            rows = self._api.volumes()["Volumes"] or []
+        found = [translate.volume(row) for row in rows]
+        return [volume for volume in found if volume.unnamed or LABEL_NAMESPACE in volume.labels]
 
     def volume(self, name: str) -> Volume | None:
         try:

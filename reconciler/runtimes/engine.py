@@ -18,7 +18,8 @@ from .work import SLOTS, Shared
 
 class Engine:
     """`files` is the folder of content snapshots that binds are mounted from. The clock gives RFC 3339. Without a
-    `warden`, this host allows nothing that needs its policy. `slots` is how many engine calls may be made at once."""
+    `warden`, this host allows nothing that needs its policy. `pool` is asked for each
+    new network. `slots` is how many engine calls may be made at once."""
 
     def __init__(
         self,
@@ -26,11 +27,11 @@ class Engine:
         files: str,
         clock: Callable[[], str],
         warden: Warden | None = None,
-        pool: Pool | None = None,
+        pool: Callable[[], Pool] = Pool,
         slots: int = SLOTS,
     ) -> None:
         self._calls, self._clock = calls, clock
-        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull), warden or Closed(), pool or Pool())
+        self._shared = Shared(files, BoundedSemaphore(slots), Pulls(calls.pull), warden or Closed(), pool)
         self._digests: dict[str, str] = {}
 
     def info(self) -> EngineInfo:
@@ -84,8 +85,8 @@ class Engine:
         return performer.perform(self._calls, self._shared, action, journal, report, cancel)
 
     def wait(self, ref: Ref, dependency: Dependency, containers: Sequence[str], report: Report, cancel: Event) -> None:
-        report(Progress(ref, f"waiting for {dependency.ref}", dependency.condition))
-        gate.dependency(self._calls, dependency, containers, cancel)
+        news = Progress(ref, f"waiting for {dependency.ref}", dependency.condition)
+        gate.dependency(self._calls, dependency, containers, cancel, lambda: report(news))
 
     def changes(self) -> Iterator[None]:
         return self._calls.changes()

@@ -7,15 +7,14 @@ Hopeless: unhealthy, ended otherwise, or restarted three times. Else NotReady wh
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
 
 from ..clock import seconds
-from ..drift import completed
+from ..drift import completed, meets
 from ..errors import EngineError, InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
-from ..model.desired import Condition
 from ..runtime import LOG_LINES, LogStream
 from ..streams import tail
 from .calls import Calls
@@ -52,9 +51,15 @@ def _timeout(spec: Spec) -> float:
     return max(60.0, (check.start_period or 0) / SECOND + (interval + once) * ((check.retries or 3) + 1))
 
 
-def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str) -> None:
-    """Returns when the replica is ready. Raises NotReady with its last log lines, InterruptedByUser, or EngineError
-    when somebody paused it."""
+def nobody() -> None:
+    """Is told nothing."""
+
+
+def wait(
+    calls: Calls, container: str, limits: Limits, cancel: Event, name: str, waits: Callable[[], None] = nobody
+) -> None:
+    """Returns when the replica is ready; `waits` is told, once, that it is not yet. Raises NotReady with its last log
+    lines, InterruptedByUser, or EngineError when somebody paused it."""
     checked = calls.has_healthcheck(container)
     begun, first, pause = time.monotonic(), None, 0.02
     while True:
@@ -73,6 +78,8 @@ def wait(calls: Calls, container: str, limits: Limits, cancel: Event, name: str)
             reason = f"not ready within {limits.timeout:g} s ({seen.state}, health {seen.health})"
         if reason:
             raise NotReady(f"{name} {reason}", logs=_last_lines(calls, container))
+        waits()
+        waits = nobody
         if cancel.wait(pause):
             raise InterruptedByUser(f"{name}: interrupted while waiting; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
@@ -83,8 +90,11 @@ def _age(seen: Container) -> float:
     return max(0.0, time.time() - seconds(seen.started)) if seen.started else 0.0
 
 
-def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event) -> None:
-    """Returns when one replica runs ("started"), is ready ("healthy"), or all of them ended with 0 ("completed").
+def dependency(
+    calls: Calls, wanted: Dependency, containers: Sequence[str], cancel: Event, waits: Callable[[], None] = nobody
+) -> None:
+    """Returns when one replica runs ("started"), is ready ("healthy"), or all of them ended with 0 ("completed");
+    `waits` is told, once, that it is not so yet.
 
     Raises NotReady when that can't come any more, or does not come within a minute; InterruptedByUser.
     A job that still runs is waited for as long as it takes.
@@ -92,7 +102,7 @@ def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], canc
     deadline, pause = time.monotonic() + DEPENDENCY_PATIENCE, 0.02
     while True:
         seen = [found for container in containers if (found := _inspected(calls, container))]
-        if _meets(wanted.condition, seen):
+        if meets(wanted.condition, seen):
             return
         why = _never(wanted, seen)
         runs = wanted.condition == "completed" and any(c.state == "running" for c in seen)
@@ -100,6 +110,8 @@ def dependency(calls: Calls, wanted: Dependency, containers: Sequence[str], canc
             why = f"waits for {wanted.ref}, which is not {wanted.condition}"
         if why:
             raise NotReady(why)
+        waits()
+        waits = nobody
         if cancel.wait(pause):
             raise InterruptedByUser(f"interrupted while waiting for {wanted.ref}; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
@@ -110,14 +122,6 @@ def _inspected(calls: Calls, container: str) -> Container | None:
         return calls.inspect(container)
     except NotFound:
         return None
-
-
-def _meets(condition: Condition, seen: Sequence[Container]) -> bool:
-    if condition == "completed":
-        return bool(seen) and all(completed(c) for c in seen)
-    if condition == "healthy":
-        return any(completed(c) or (c.state == "running" and c.health in ("none", "healthy")) for c in seen)
-    return any(completed(c) or c.state == "running" for c in seen)
 
 
 def _never(wanted: Dependency, seen: Sequence[Container]) -> str:

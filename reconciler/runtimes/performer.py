@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event, Lock
 from typing import Any, Literal
 
@@ -274,8 +275,7 @@ class _Run:
                 container = holder.id  # ours: an answer was lost on the way, not the call
             seen = self.calls.inspect(container)
         self.made[number] = container
-        effect = Effect("container", container, name, number, intent.attempt, seen.created, seen.projection)
-        self.journal.end(intent, effect)
+        self.journal.end(intent, Effect.of(seen, name, number, intent.attempt))
 
     def _admitted(self, wanted: dict[str, Any]) -> Mapping[str, Any]:
         """The body as the host's policy lets it pass. Raises Denied."""
@@ -318,8 +318,7 @@ class _Run:
             self._inspect(container)
             self.calls.update(container, body.resources(self._service.spec))
             seen = self.calls.inspect(container)
-        effect = Effect("container", seen.id, seen.name, number, 0, seen.created, seen.projection)
-        self.journal.end(intent, effect)
+        self.journal.end(intent, Effect.of(seen, seen.name, number))
 
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:
         """What is recorded of the container stays: if somebody changed it meanwhile, that is drift."""
@@ -336,8 +335,9 @@ class _Run:
         service = self._service
         replaces = any(r.seen.id != container for r in self.action.replicas)
         limits = gate.limits(service.spec, replaces=replaces)
-        self.work.say("waiting for health", f"replica {number}")
-        gate.wait(self.calls, container, limits, self.work.cancel, f"{self.action.ref} replica {number}")
+        name = f"replica {number}"
+        waits = partial(self.work.say, "waiting for health", name)
+        gate.wait(self.calls, container, limits, self.work.cancel, f"{self.action.ref} {name}", waits)
 
     @property
     def _service(self) -> Service:

@@ -6,6 +6,7 @@ Each function makes sure of one thing, written ahead like any step. What exists 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .. import fingerprint
 from ..errors import EngineError, ImageUnavailable, NameConflict, NotFound
@@ -69,7 +70,7 @@ def volume(work: Work, wanted: NamedVolume) -> NamedVolume:
     if known:
         if not wanted.external:
             _check_ours(known, namespace)
-        return NamedVolume(name, known.driver, known.options, wanted.external)
+        return replace(wanted, driver=known.driver, driver_opts=known.options)
     intent = work.begin("volume", name)
     labels = {LABEL_NAMESPACE: namespace, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
     definition = fingerprint.definition(wanted, intent.nonce)
@@ -79,7 +80,7 @@ def volume(work: Work, wanted: NamedVolume) -> NamedVolume:
     if made.labels.get(LABEL_INTENT) != intent.nonce:
         work.journal.end(intent, Effect())
         _check_ours(made, namespace)
-        return NamedVolume(name, made.driver, made.options)
+        return replace(wanted, driver=made.driver, driver_opts=made.options)
     work.journal.end(intent, Effect("volume", made.name, made.name, created=made.created, definition=definition))
     return wanted
 
@@ -99,7 +100,7 @@ def network(work: Work) -> str:
         taken = work.calls.taken_subnets() + [s for net in work.calls.networks() for s in net.subnets]
         intent = work.begin("network", network_name(name))
         labels = {LABEL_NAMESPACE: name, LABEL_SOURCE: work.journal.source, LABEL_INTENT: intent.nonce}
-        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken, work.shared.pool))
+        network = work.calls.create_network(network_name(name), labels, subnets.pick(taken, work.shared.pool()))
         work.journal.end(intent, Effect("network", id=network, name=network_name(name)))
         work.shared.networks[name] = network
     return ""

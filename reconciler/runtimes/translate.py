@@ -41,6 +41,7 @@ def container(raw: Mapping[str, Any]) -> Container:
         stop_grace=(10 if grace is None else grace) * _SECOND,
         networks=tuple(sorted(n["NetworkID"] for n in networks.values() if n.get("NetworkID"))),
         ports=_ports(host, raw["NetworkSettings"].get("Ports") or {}),
+        unnamed=_unnamed(raw),
         mounts=tuple(m["Source"] for m in raw.get("Mounts") or () if m.get("Type") == "bind"),
         projection={
             "memory": host.get("Memory", 0),
@@ -50,6 +51,13 @@ def container(raw: Mapping[str, Any]) -> Container:
             "restart": restart,
         },
     )
+
+
+def _unnamed(raw: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The volumes that nobody asked for: the engine made them with the container."""
+    asked = {mount.get("Source") for mount in raw["HostConfig"].get("Mounts") or ()}
+    found = [(m.get("Name", ""), m["Destination"]) for m in raw.get("Mounts") or () if m.get("Type") == "volume"]
+    return tuple(sorted((name, at) for name, at in found if name not in asked and Volume(name).unnamed))
 
 
 def lost(error: str) -> bool:

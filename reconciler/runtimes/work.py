@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import BoundedSemaphore, Event, Lock
 
@@ -26,7 +27,7 @@ class Shared:
     slots: BoundedSemaphore
     pulls: Pulls
     warden: Warden = field(default_factory=Closed)
-    pool: Pool = field(default_factory=Pool)
+    pool: Callable[[], Pool] = Pool
     networks: dict[str, str] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 

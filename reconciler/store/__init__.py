@@ -30,6 +30,7 @@ from ..model import (
     Removed,
     Revision,
     Service,
+    UnnamedVolume,
 )
 from ..runtime import Effect, Intent
 from . import history, migration, orders, removed, revising, rows
@@ -279,6 +280,13 @@ class Store:
     def adopt_volume(self, volume: RecordedVolume) -> None:
         with self._transaction() as db:
             rows.put_volume(db, volume)
+
+    def settle_unnamed(self, found: Sequence[UnnamedVolume], gone: Sequence[str]) -> None:
+        """Volumes without a name that containers of ours were found to have, and those that are not there any more."""
+        with self._transaction() as db:
+            for volume in found:
+                rows.put_unnamed(db, volume)
+            db.executemany("delete from unnamed_volumes where name = ?", [(name,) for name in gone])
 
     def set_notes(self, source: str, notes: Mapping[Ref, str]) -> None:
         """Why objects of this source are held back; it replaces what was noted before."""

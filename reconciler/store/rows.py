@@ -24,6 +24,7 @@ from ..model import (
     Revision,
     Service,
     Trial,
+    UnnamedVolume,
 )
 from ..runtime import Effect
 from . import orders
@@ -95,6 +96,10 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
             r["name"]: RecordedSource(r["root"], r["named"], r["commit_id"], r["at"])
             for r in db.execute("select * from sources")
         },
+        unnamed={
+            r["name"]: UnnamedVolume(r["name"], Ref(r["namespace"], r["service"]), r["target"], r["created"])
+            for r in db.execute("select * from unnamed_volumes order by created, name")
+        },
         intents=tuple(
             OpenIntent(r["nonce"], r["step"], Ref(r["namespace"], r["service"]), r["number"], r["attempt"],
                        r["revision"], r["target"], r["created"] < stale)
@@ -128,6 +133,8 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
     namespace, service = intent["namespace"], intent["service"]
     match effect.kind:
         case "container":
+            for name, target in effect.unnamed:
+                put_unnamed(db, UnnamedVolume(name, Ref(namespace, service), target, effect.created))
             known = db.execute("select 1 from containers where id = ?", (effect.id,)).fetchone()
             if known:  # another name that it bears now was not given by us, and is drift
                 db.execute("update containers set projection = ? where id = ?", (dump(effect.projection), effect.id))
@@ -153,6 +160,7 @@ def apply_effect(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) ->
             put_volume(db, RecordedVolume(effect.name, namespace, effect.created, effect.definition, intent["nonce"]))
         case "volume-gone":
             db.execute("delete from volumes where name = ?", (effect.id,))
+            db.execute("delete from unnamed_volumes where name = ?", (effect.id,))
 
 
 def _put_remnant(db: sqlite3.Connection, intent: sqlite3.Row, effect: Effect) -> None:
@@ -169,6 +177,11 @@ def put_volume(db: sqlite3.Connection, volume: RecordedVolume) -> None:
     db.execute(
         "insert or replace into volumes (name, namespace, created, definition, nonce) values (?,?,?,?,?)", values
     )
+
+
+def put_unnamed(db: sqlite3.Connection, volume: UnnamedVolume) -> None:
+    values = (volume.name, *volume.ref, volume.target, volume.created)
+    db.execute("insert or ignore into unnamed_volumes values (?,?,?,?,?)", values)
 
 
 def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:

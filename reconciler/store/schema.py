@@ -98,6 +98,12 @@ MIGRATIONS = (
     """,
     "alter table services add column drift text not null default '{}'",
     """
+    create table unnamed_volumes (
+        name text primary key, namespace text not null, service text not null, target text not null,
+        created text not null
+    ) strict;
+    """,
+    """
     alter table revisions add column promoted text not null default '';
     alter table removed_revisions add column promoted text not null default '';
     """,

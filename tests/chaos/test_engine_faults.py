@@ -16,11 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any, cast
+from typing import cast
 
-import docker
 import pytest
-from docker.utils import kwargs_from_env
 
 from reconciler import clock, marker, reconcile
 from reconciler.apply import Tools
@@ -31,16 +29,17 @@ from reconciler.runtimes import wire
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
-from tests.conftest import PREFIX, SOCKET
+from tests.conftest import PREFIX, SECOND
 from tests.support.chaos_proxy import WIRE, ChaosProxy, Wire
 from tests.support.crashing import KILLED, Apply, Crashing, When
 from tests.support.faults import Kind
 from tests.support.ledger import Ledger, settled_after
 from tests.support.memory import Memory
 from tests.support.oracle import Before, Wanted, judge, kept
+from tests.support.own_engine import OwnEngine
 from tests.support.real import LANES, TIMEOUT, Change, Real, Sources, calls_at
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group(SECOND)]
 
 CYCLES = 4
 FEWEST = 400 if FULL else 100
@@ -71,16 +70,16 @@ class Done:
 class Lane:
     name: str
     folder: Path
+    engine: OwnEngine
     done: list[Done] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         name = f"{PREFIX}{self.name}-{uuid.uuid4().hex[:6]}"
-        api = docker.APIClient(version="auto", timeout=60, **kwargs_from_env())
         self.sources = Sources(name, name.removeprefix(PREFIX))
         self.changes = self.sources.changes(self.name)
-        self.real = Real(api, name)
+        self.real = Real(self.engine.api, name)
         self.state = self.folder / name
-        self.proxy = ChaosProxy(SOCKET, self.folder / f"{self.name}.sock")
+        self.proxy = ChaosProxy(self.engine.socket, self.folder / f"{self.name}.sock")
         self.calls = calls_at(self.proxy.url)
         self.crashing = Crashing()
         self.before = Before()
@@ -209,11 +208,11 @@ def some(begun: dict[str, list[Combination]]) -> dict[str, list[Combination]]:
 
 
 @pytest.fixture(scope="module")
-def lanes(engine: Any) -> Iterator[dict[str, list[Future[list[Done]]]]]:
+def lanes(second_engine: OwnEngine) -> Iterator[dict[str, list[Future[list[Done]]]]]:
     """Under way when this returns: the parts of each lane, in turn."""
     folder = Path(tempfile.mkdtemp(prefix="lbc-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     before, wire.READ_TIMEOUT = wire.READ_TIMEOUT, TIMEOUT
-    found = {name: Lane(name, folder) for name in LANES}
+    found = {name: Lane(name, folder, second_engine) for name in LANES}
     with ThreadPoolExecutor(max_workers=len(LANES)) as pool:
         try:
             begun = dict(zip(found, pool.map(Lane.begin, found.values()), strict=True))

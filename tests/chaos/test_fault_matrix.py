@@ -22,6 +22,8 @@ from tests.support.oracle import Wanted, judge
 from tests.support.oracle import kept as stays
 from tests.support.scenarios import SCENARIOS, Scenario, Stage, stage
 
+pytestmark = pytest.mark.xdist_group("faults in memory")  # they share what is staged
+
 CYCLES = 3
 FEWEST = 1400
 # The way back differs where the fault leaves something behind.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
-import uuid
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.conftest import FULL
-from tests.conftest import BUSYBOX, LB, PREFIX, Sandbox
+from tests.conftest import BUSYBOX, LB, SECOND, Sandbox, sandbox_on
 from tests.support.eventually import eventually
 from tests.support.own_engine import OwnEngine, own_engine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group(SECOND)]
 
 ROUNDS = 25 if FULL else 3
 SERVICES = {"a": 2, "b": 1, "c": 2}
@@ -27,11 +26,7 @@ SERVICES = {"a": 2, "b": 1, "c": 2}
 def engine_of_its_own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OwnEngine, Sandbox, list[str]]]:
     flags = list(request.param)
     with own_engine([BUSYBOX], *flags) as engine, contextlib.closing(engine.api) as api:
-        env = {"DOCKER_HOST": f"unix://{engine.socket}"}
-        sandbox = Sandbox(tmp_path, PREFIX + uuid.uuid4().hex[:8], api, env)
-        (tmp_path / "host.yaml").write_text("{}")
-        sandbox.write("lb.yaml", f"name: {sandbox.name}\n")
-        yield engine, sandbox, flags
+        yield engine, sandbox_on(engine, api, tmp_path), flags
 
 
 def test_killed_in_the_middle(engine_of_its_own: tuple[OwnEngine, Sandbox, list[str]]) -> None:

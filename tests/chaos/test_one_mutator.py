@@ -16,22 +16,27 @@ import pytest
 from reconciler.cli.doors import lock_key
 from reconciler.lock import folder as lock_folder
 from tests.chaos.conftest import FULL
-from tests.conftest import LB, SOCKET, Sandbox
+from tests.conftest import LB, SECOND, Sandbox
 from tests.support.at_once import AtOnce
 from tests.support.chaos_proxy import ChaosProxy, chaos_proxy
 from tests.support.eventually import eventually
 from tests.support.real import calls_at
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group(SECOND)]
 
 ROUNDS = 200 if FULL else 3
 LATER = {"test": "test -f /ready", "interval": "100ms", "retries": 1000}
 
 
 @pytest.fixture
+def sandbox(second: Sandbox) -> Sandbox:
+    return second
+
+
+@pytest.fixture
 def proxy(sandbox: Sandbox, tmp_path: Path) -> Iterator[ChaosProxy]:
     """Says which process made which call."""
-    with chaos_proxy(SOCKET, tmp_path / "engine.sock") as found:
+    with chaos_proxy(sandbox.env["DOCKER_HOST"].removeprefix("unix://"), tmp_path / "engine.sock") as found:
         sandbox.env["DOCKER_HOST"] = found.url
         yield found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +10,6 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-import docker
 import pytest
 
 from reconciler import clock, errors, reconcile
@@ -39,7 +37,7 @@ from reconciler.runtimes import translate
 from reconciler.runtimes.calls import Calls
 from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
-from tests.conftest import BUSYBOX, IMAGES, PREFIX
+from tests.conftest import BUSYBOX, IMAGES, PREFIX, SECOND, Sandbox
 from tests.support.memory import Memory
 
 NS = Ref("t")
@@ -109,12 +107,11 @@ def memory(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def real(engine: docker.APIClient, tmp_path: Path) -> Iterator[World]:
+def real(second: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     from reconciler.runtimes.client import connect
-    from tests.conftest import sweep
 
-    with contextlib.suppress(docker.errors.NotFound):
-        engine.remove_volume("lb.state")
+    engine = second.api
+    monkeypatch.setenv("DOCKER_HOST", second.env["DOCKER_HOST"])
     calls = connect()
     harm: dict[str, Callable[[str], Any]] = {
         "stop": lambda c: engine.stop(c, timeout=0),
@@ -138,12 +135,9 @@ def real(engine: docker.APIClient, tmp_path: Path) -> Iterator[World]:
     yield World(calls, Store.open(tmp_path), translate.full_reference(tag), harm, command, move_tag)
     calls.close()
     engine.remove_image(tag, force=True)
-    with contextlib.suppress(docker.errors.NotFound):
-        engine.remove_volume("lb.state")
-    sweep(engine)
 
 
-@pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.engine)])
+@pytest.fixture(params=["memory", pytest.param("real", marks=[pytest.mark.engine, pytest.mark.xdist_group(SECOND)])])
 def world(request: pytest.FixtureRequest) -> World:
     found: World = request.getfixturevalue(request.param)
     return found

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import LB, SOCKET, Sandbox
+from tests.conftest import LB, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
-from tests.support.proxy import proxied
 
 Harm = Callable[[Any, str], Any]
 HARMS: dict[str, Harm] = {
@@ -204,30 +203,6 @@ def test_killed_twenty_times_among_edits_it_converges(sandbox: Sandbox) -> None:
     assert sandbox.apply().out == "no changes\n"
 
 
-def test_quiet_cycles_change_nothing_and_say_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
-    """50 running services, 3 that fail in their own ways, 200 cycles: nothing is called, nothing is said."""
-    sandbox.namespace()
-    for i in range(5):
-        sandbox.service(f"s{i}", replicas=10)
-    sandbox.service("crashes", command=["sh", "-c", "sleep 0.5; exit 1"])  # ready, then again and again
-    sandbox.service("ends", command=["sh", "-c", "exit 2"], restart="no", update={"min_ready": "1s"})
-    sandbox.service("sick", healthcheck={"test": "false", "interval": "100ms", "retries": 1, "start_period": "0s"})
-    with proxied(SOCKET, tmp_path) as proxy:
-        sandbox.env["DOCKER_HOST"] = f"unix://{proxy.path}"
-        with running_daemon(sandbox) as daemon:
-            eventually(lambda: sum(len(sandbox.live(f"s{i}")) for i in range(5)) == 50, 120)
-            eventually(lambda: daemon.log.count("create failed") == 2 and "t/crashes: create" in daemon.log, 60)
-            rested = proxy.looks
-            eventually(lambda: proxy.looks >= rested + 3)
-            said, called = daemon.log, len(proxy.mutating)
-            for turn in range(200):
-                before = proxy.looks
-                daemon.process.send_signal(signal.SIGHUP)
-                eventually(lambda b=before: proxy.looks > b)  # type: ignore[misc]
-                assert len(proxy.mutating) == called, f"turn {turn}: {proxy.mutating[called:]}"
-            assert daemon.log == said
-
-
 def test_an_apply_beside_it_is_handed_over(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("a", env={"B": "${B:-1}"})
@@ -328,3 +303,36 @@ def test_more_file_events_than_inotify_can_hold(sandbox: Sandbox) -> None:
                 path.touch()
         daemon.process.send_signal(signal.SIGCONT)
         eventually(lambda: env(sandbox, "a") == ["A=1"])
+
+
+def test_the_host_s_settings_are_read_again_and_what_fails_is_told(sandbox: Sandbox) -> None:
+    told = sandbox.folder / "told"
+    tell = {"command": ["sh", "-c", f"cat >>'{told}'"]}
+
+    def says(**settings: Any) -> None:
+        sandbox.host.write_text(json.dumps({"notify": [tell], **settings}))
+
+    def events() -> list[tuple[str, str]]:
+        found = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
+        return [(each["event"], each["object"]) for each in found]
+
+    says(sources=[{"name": "shop", "path": str(sandbox.source), "env_files": [str(sandbox.folder / "v.env")]}])
+    (sandbox.folder / "v.env").write_text("VALUE=1\n")
+    sandbox.namespace()
+    sandbox.service("a", cap_add=["NET_ADMIN"], env={"A": "${VALUE}"})
+    with running_daemon(sandbox, "shop") as daemon:
+        eventually(lambda: events() == [("failed", "t/a")])
+        assert not sandbox.containers("a") and "NET_ADMIN is denied" in daemon.log
+        listed = json.loads(sandbox.host.read_text())["sources"]
+
+        sandbox.host.write_text("policy: nonsense\n")
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: events()[1:] == [("failed", "host.yaml")])
+        assert "what was read before holds" in daemon.log
+        assert "HostSettings" in sandbox.lb("activity").out
+
+        says(sources=listed, policy={"allow": [{"services": ["t/a"], "cap_add": ["NET_ADMIN"]}]})
+        daemon.process.send_signal(signal.SIGHUP)
+        eventually(lambda: env(sandbox, "a") == ["A=1"])
+        assert "policy changed" in daemon.log
+        eventually(lambda: events()[2:] == [("recovered", "host.yaml"), ("recovered", "t/a")])

@@ -5,32 +5,30 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX, Sandbox
+from tests.conftest import BUSYBOX, SECOND, Sandbox, sandbox_on
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 from tests.support.own_engine import OwnEngine, own_engine
 
+pytestmark = pytest.mark.xdist_group(SECOND)
+
 
 @pytest.fixture
-def engine_of_its_own() -> Iterator[OwnEngine]:
-    with own_engine([BUSYBOX]) as engine:
-        yield engine
+def engine_of_its_own(tmp_path: Path) -> Iterator[tuple[OwnEngine, Sandbox]]:
+    with own_engine([BUSYBOX]) as engine, contextlib.closing(engine.api) as api:
+        yield engine, sandbox_on(engine, api, tmp_path)
 
 
-def test_an_engine_that_goes_away_and_comes_back(
-    sandbox: Sandbox, engine_of_its_own: OwnEngine, tmp_path: Path
-) -> None:
-    engine = engine_of_its_own
-    box = replace(sandbox, api=engine.api, env={"DOCKER_HOST": f"unix://{engine.socket}"})
+def test_an_engine_that_goes_away_and_comes_back(engine_of_its_own: tuple[OwnEngine, Sandbox]) -> None:
+    engine, box = engine_of_its_own
     box.namespace()
     box.service("a")
     box.service("b", restart="no")  # nobody but lb starts it again
-    with running_daemon(box) as daemon, contextlib.closing(box.api):
+    with running_daemon(box) as daemon:
         eventually(lambda: daemon.log.count("create: new service") == 2)
         before = {c["Name"]: c["Id"] for c in box.containers()}
         engine.stop()

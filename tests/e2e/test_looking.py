@@ -148,6 +148,50 @@ def test_a_volume_of_somebody_else_is_never_removed(sandbox: Sandbox, foreign: l
     assert {"lbtest-theirs", "lb.t.data"} <= volumes(sandbox)
 
 
+@pytest.fixture
+def with_volume(sandbox: Sandbox) -> Iterator[str]:
+    """An image that declares a volume at /data."""
+    made = sandbox.api.create_container_from_config({"Image": BUSYBOX})["Id"]
+    sandbox.api.commit(made, "lbtest-volume", "1", changes="VOLUME /data")
+    sandbox.api.remove_container(made)
+    yield "lbtest-volume:1"
+    sandbox.api.remove_image("lbtest-volume:1", force=True)
+
+
+def test_a_volume_without_a_name_is_listed_and_goes_when_it_is_named(
+    sandbox: Sandbox, foreign: list[str], with_volume: str
+) -> None:
+    def unnamed() -> list[str]:
+        rows = [row for row in sandbox.lb("volume", "ls", "-o", "json").json if row["unnamed"]]
+        assert all(row["unnamed"] == {"service": "a", "path": "/data"} for row in rows)
+        return [row["name"] for row in rows]
+
+    before = volumes(sandbox)
+    sandbox.namespace()
+    sandbox.service("a", image=with_volume)
+    sandbox.apply()
+    (first,) = unnamed()
+    (mount,) = sandbox.one("a")["Mounts"]
+    foreign.append(first)
+    assert mount["Name"] == first and "write volumes: [data:/data]" in sandbox.lb("plan").out
+    assert sandbox.apply().out == "no changes\n"
+    assert f"{first} is in use by t.a.1-1" in sandbox.lb("volume", "rm", first, "--yes", code=77).err
+    sandbox.service("a", image=with_volume, env={"A": "1"})
+    sandbox.apply()
+    (second,) = set(unnamed()) - {first}
+    foreign.append(second)
+    theirs = sandbox.api.create_volume()["Name"]
+    foreign.append(theirs)
+    assert "not recorded as ours" in sandbox.lb("volume", "rm", theirs, "--yes", code=77).err
+    assert sandbox.lb("volume", "rm", first, "--yes").out == f"removed {first}\n"
+    assert unnamed() == [second] and {second, theirs} <= volumes(sandbox) and first not in volumes(sandbox)
+    sandbox.service("a", image=with_volume, volumes=["data:/data"])
+    sandbox.apply()
+    assert unnamed() == [second] and "i t/a" not in sandbox.lb("plan").out
+    assert volumes(sandbox) >= before | {second, "lb.t.data"}
+    assert wrong(sandbox) == {}
+
+
 # --- the doctor
 
 

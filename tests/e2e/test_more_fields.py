@@ -44,6 +44,24 @@ def test_env_files_are_read_as_compose_does_and_env_goes_before_them(sandbox: Sa
     assert canary not in json.dumps(sandbox.one("a")["Config"]["Labels"])
 
 
+def test_what_is_text_is_what_stands_in_the_file(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a")
+    file = next(sandbox.source.glob("t.a.yaml"))
+    said = "VERSION: 1.10, HEX: 0x1F, FLAG: True, N: 7"
+    text = file.read_text().replace('"command"', f'"env": {{{said}}}, "labels": {{v: 1.10}}, "command"')
+    file.write_text(text)
+    sandbox.apply()
+    config = sandbox.one("a")["Config"]
+    assert {"VERSION=1.10", "HEX=0x1F", "FLAG=True", "N=7"} <= set(config["Env"]) and config["Labels"]["v"] == "1.10"
+    assert "VERSION: '1.10'" in sandbox.lb("get", "service", "t/a", "-o", "yaml").out
+    file.write_text(text.replace("1.10", "1.2"))
+    assert "env.VERSION 1.10 → 1.2" in sandbox.apply().out
+    sandbox.lb("rollback", "t/a")
+    sandbox.apply()
+    assert "VERSION=1.10" in sandbox.one("a")["Config"]["Env"] and sandbox.apply().out == "no changes\n"
+
+
 def test_labels_of_containers(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("a", labels=["traefik.enable=true", "empty"])
@@ -239,9 +257,8 @@ def test_what_is_protected_is_not_removed(sandbox: Sandbox) -> None:
     result = sandbox.apply(code=77)
     assert "t/a would be removed, which meta.protect refuses" in result.err
     assert [c["Config"]["Labels"]["lb.service"] for c in sandbox.containers()] == ["a", "c", "d", "e"]
-    result = sandbox.lb("down", "--yes", code=77)
-    assert [c["Config"]["Labels"]["lb.service"] for c in sandbox.containers()] == ["a"]
-    assert sandbox.api.networks(names=["lb.t"])
+    assert "t/a is protected (meta.protect)" in sandbox.lb("down", "--yes", code=77).err
+    assert [c["Config"]["Labels"]["lb.service"] for c in sandbox.containers()] == ["a", "c", "d", "e"]
     sandbox.namespace()
     sandbox.service("a", meta={"protect": False})
     sandbox.apply()
@@ -255,8 +272,8 @@ def test_a_protected_namespace_stays(sandbox: Sandbox) -> None:
     sandbox.service("a")
     sandbox.apply()
     assert "protect: true" in sandbox.lb("get", "namespace", "t", "-o", "yaml").out
-    assert "t would be removed, which meta.protect refuses" in sandbox.lb("down", "--yes", code=77).err
-    assert sandbox.containers() == [] and sandbox.api.networks(names=["lb.t"])
+    assert "t is protected (meta.protect)" in sandbox.lb("down", "--yes", code=77).err
+    assert sandbox.containers("a") and sandbox.api.networks(names=["lb.t"])
     sandbox.namespace()
     sandbox.apply()
     sandbox.lb("down", "--yes")

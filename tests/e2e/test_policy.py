@@ -253,9 +253,16 @@ def test_a_value_from_a_variable_is_not_told(sandbox: Sandbox) -> None:
     sandbox.namespace()
     sandbox.service("a", volumes=["${PLACE}:/x"])
     said = sandbox.lb("plan", "--set", "PLACE=/canary-d1", code=77).err
-    assert (
-        "what the variable stands for is denied by this host's policy (see policy: in" in said and "canary" not in said
-    )
+    assert "what ${PLACE}:/x names is denied by this host's policy; to allow it, write in" in said
+    assert "binds: [PATH:rw]}], with what the variable stands for in place of PATH" in said and "canary" not in said
+    allow(sandbox, grant(binds=["/canary-d1:rw"]))
+    said = sandbox.lb("plan", "--set", "PLACE=/canary-d1", code=65).err
+    assert "what ${PLACE}:/x names does not exist on this host" in said and "canary" not in said
+    options = {"type": "none", "o": "bind", "device": "${PLACE}"}
+    sandbox._dump("t.yaml", "Namespace", {"name": "t"}, {"volumes": {"d": {"driver_opts": options}}})
+    sandbox.service("a", volumes=["d:/x"])
+    said = sandbox.lb("plan", "--set", "PLACE=/canary-d2", code=77).err
+    assert "what d:/x names is denied" in said and "canary" not in said
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from reconciler import source
-from tests.conftest import IMAGES, LB
+from tests.conftest import IMAGES, LB, SECOND
 from tests.support.eventually import eventually
 from tests.support.own_engine import OwnEngine, own_engine
 from tests.support.proxy import proxied
+
+pytestmark = pytest.mark.xdist_group(SECOND)
 
 IMAGES_USED = [f"{IMAGES}{name}" for name in ("busybox:1.35", "nginx:1.22", "postgres:15", "redis:7.0")]
 EXAMPLES = sorted(path.parent for path in (Path(__file__).parents[2] / "examples").glob("*/lb.yaml"))

@@ -47,6 +47,7 @@ class Memory(Calls):
 
     images_here: dict[str, str] = field(default_factory=lambda: {"docker.io/library/app:1": "sha256:1"})
     calls: list[str] = field(default_factory=list)
+    declared: dict[str, tuple[str, ...]] = field(default_factory=dict)  # image id → its volumes, as paths
     registry: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Memory(Calls):
         return list(self._networks.values())
 
     def volumes(self) -> list[Volume]:
-        return [v for v in self._volumes.values() if "lb.namespace" in v.labels]
+        return [v for v in self._volumes.values() if v.unnamed or "lb.namespace" in v.labels]
 
     def volume(self, name: str) -> Volume | None:
         return self._volumes.get(name)
@@ -85,9 +86,9 @@ class Memory(Calls):
     def mounted(self) -> dict[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for held in self._containers.values():
-            for mount in held.raw["HostConfig"]["Mounts"]:
-                if mount["Type"] == "volume":
-                    found[mount["Source"]] = (*found.get(mount["Source"], ()), held.raw["Name"].lstrip("/"))
+            asked = [mount["Source"] for mount in held.raw["HostConfig"]["Mounts"] if mount["Type"] == "volume"]
+            for name in [*asked, *(mount["Name"] for mount in held.raw.get("Mounts", ()))]:
+                found[name] = (*found.get(name, ()), held.raw["Name"].lstrip("/"))
         return found
 
     def images(self) -> dict[str, str]:
@@ -142,6 +143,7 @@ class Memory(Calls):
             self._containers[found] = _Held(
                 {
                     "Id": found,
+                    "Mounts": self._unnamed(body),
                     "Name": f"/{name}",
                     "Created": f"2026-01-01T00:00:00.{next(self._clock):09d}Z",
                     "Image": self.image(body["Image"]),
@@ -264,7 +266,7 @@ class Memory(Calls):
     def clone(self) -> Memory:
         """As it is now; what happens to one of the two from here on does not happen to the other."""
         with self._lock:
-            other = Memory(dict(self.images_here))
+            other = Memory(dict(self.images_here), declared=dict(self.declared))
             other._containers = {key: _Held(_copied(held.raw)) for key, held in self._containers.items()}
             other._networks, other._volumes = dict(self._networks), dict(self._volumes)
             other._clock = itertools.count(next(self._clock))
@@ -312,6 +314,16 @@ class Memory(Calls):
         self._find(container).raw["NetworkSettings"]["Networks"].clear()
 
     # --- inside
+
+    def _unnamed(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Makes the volumes of the image at which nothing else is mounted."""
+        taken = {mount["Target"] for mount in body["HostConfig"]["Mounts"]}
+        found = []
+        for target in sorted(set(self.declared.get(self.image(body["Image"]), ())) - taken):
+            name = uuid.uuid4().hex * 2
+            self._volumes[name] = Volume(name, {}, "2026-01-01T00:00:00Z")
+            found.append({"Type": "volume", "Name": name, "Destination": target})
+        return found
 
     def _find(self, container: str) -> _Held:
         held = self._resolve(container)

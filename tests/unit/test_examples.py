@@ -16,6 +16,8 @@ from reconciler.cli import lb, status
 from tests.support.desk import Desk
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.xdist_group("the default port")
+
 ENDLESS = {"daemon", "serve"}  # until they are told to end
 CODES = {"lb down": 64, "lb status --watch": 130}  # no terminal to ask; ended with Ctrl-C
 CODES["lb serve --listen 0.0.0.0:2967 --token-file /etc/lb/token"] = 64  # there is no such file here
@@ -38,8 +40,10 @@ def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, cl
 
 
 def examples(command: click.Command) -> list[str]:
-    _, _, shown = (command.epilog or "").partition("Examples:\n")
-    return [line.strip() for line in shown.split("\n\n")[0].splitlines() if line.strip().startswith("lb ")]
+    """Without what is said of them behind two blanks, and without where the shell writes what they print."""
+    _, _, shown = f"{command.help or ''}\n{command.epilog or ''}".partition("Examples:\n")
+    lines = [line.strip() for line in shown.splitlines()]
+    return [line.partition("  ")[0].partition(" > ")[0] for line in lines if line.startswith("lb ")]
 
 
 @pytest.mark.parametrize(("name", "command"), list(commands(lb)))
@@ -47,7 +51,20 @@ def test_every_command_has_an_example(name: str, command: click.Command) -> None
     assert [line for line in examples(command) if line.startswith(name)]
 
 
-@pytest.mark.parametrize("line", [line for _, command in commands(lb) for line in examples(command)])
+def test_help_shows_a_line_an_example() -> None:
+    """Each command's, and that of `lb` itself."""
+    for command in (lb, *(found for _, found in commands(lb))):
+        shown = command.get_help(click.Context(command, info_name="lb", terminal_width=200))
+        lines = [line.strip() for line in shown.splitlines()]
+        assert [line.partition("  ")[0].partition(" > ")[0] for line in lines if line.startswith("lb ")] == examples(
+            command
+        )
+
+
+LINES = [line for command in (lb, *(found for _, found in commands(lb))) for line in examples(command)]
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(LINES))
 def test_an_example_runs(line: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt

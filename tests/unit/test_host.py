@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ from typing import Any
 import pytest
 
 from reconciler import host as hosts
+from reconciler import schema
 from reconciler.host import Host, HostError, paths, settings
+from reconciler.host.settings import EVENTS, Followed, Hook
+from reconciler.host.standing import Standing
 from reconciler.model import Desired, Mount, Namespace, Place, Powers, Problem, Ref, Secret, Service
 from reconciler.policy import Found, Grant, Policy, Root
 from reconciler.runtimes.subnets import Pool
@@ -80,10 +84,121 @@ def test_where_it_is_when_nobody_says(tmp_path: Path, monkeypatch: pytest.Monkey
     assert settings.usual() == Path("/etc/lb/host.yaml")
 
 
-@pytest.mark.parametrize("key", ["sources: []", "registries: {}", "notify: []", "token_file: /x", "state: /x"])
-def test_what_nothing_reads_yet_is_not_passed_over(tmp_path: Path, key: str) -> None:
-    with pytest.raises(HostError, match=r"host\.yaml:1:\d+: \w+: is not yet supported by this version; remove it"):
-        read(tmp_path, key)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("registries: {}", "registries: is not yet supported: credentials are those of `docker login`"),
+        ("sources: [{remote: x}]", r"sources\[0\].remote: is not yet supported: let a timer run `git pull`"),
+        ("sources: [{path: /x, branch: b}]", r"sources\[0\].branch: is not yet supported: let a timer"),
+        ("sources: [{path: /x, interval: 1m}]", r"sources\[0\].interval: is not yet supported: let a timer"),
+        ("sources: [{path: /x, verify: true}]", "verify: is not yet supported: let `git pull --verify-signatures`"),
+        ("sources: [{path: /x, signers: /y}]", "signers: is not yet supported: let `git pull --verify-signatures`"),
+    ],
+)
+def test_what_nothing_reads_yet_is_not_passed_over(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(HostError, match=r"host\.yaml:1:\d+: .*" + said):
+        read(tmp_path, text)
+
+
+def test_every_key_of_the_schema_is_read_or_answered(tmp_path: Path) -> None:
+    """Nothing is passed over: each key either makes other settings than an empty file, or is an error of its own."""
+    bare = read(tmp_path, "")
+    for key, inner in schema.load("host")["properties"].items():
+        value = {"secrets": "/srv/secrets", "network_pool": "172.30.0.0/16"}.get(key, inner["examples"][0])
+        try:
+            assert read(tmp_path, json.dumps({key: value})) != bare, key
+        except HostError as error:
+            assert f": {key}" in error.message and "not yet supported" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("listen: nowhere", "listen: must be HOST:PORT"),
+        ("token_file: token", "token_file: must be an absolute path, like /etc/lb/token"),
+        ("state: state", "state: must be an absolute path, like /var/lib/lb"),
+        ("sources: [{path: shop}]", r"sources\[0\].path: must be an absolute path, like /srv/shop"),
+        (
+            "sources: [{path: /x, env_files: [a.env]}]",
+            r"sources\[0\].env_files\[0\]: must be an absolute path, like /etc",
+        ),
+        ("sources: [{name: x}]", r"sources\[0\]: path: is needed"),
+        ("sources: [{name: x, path: /x}, {name: x, path: /y}]", r"sources\[1\].name: x is another one's name already"),
+        ("notify: [{command: []}]", r"notify\[0\].command: "),
+        ("notify: [{command: [x], events: [born]}]", r"notify\[0\].events\[0\]: .*failed"),
+    ],
+)
+def test_what_can_not_be_meant(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(HostError, match=said):
+        read(tmp_path, text)
+
+
+def test_where_things_are_and_what_is_followed(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        """
+listen: "[::1]:80"
+token_file: /etc/lb/token
+state: /srv/lb
+sources: [{path: /srv/a}, {name: b, path: /srv/b, env_files: [/etc/b.env]}]
+notify: [{command: [tell, -x]}, {command: [shout], events: [failed]}]
+""",
+    )
+    assert (found.listen, found.token_file, found.state) == ("[::1]:80", Path("/etc/lb/token"), Path("/srv/lb"))
+    assert found.sources == (Followed(Path("/srv/a")), Followed(Path("/srv/b"), "b", ("/etc/b.env",)))
+    assert found.notify == (Hook(("tell", "-x"), EVENTS), Hook(("shout",), ("failed",)))
+
+
+def test_the_state_is_found_whatever_else_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "host.yaml"
+    for text, state in [
+        ("state: /srv/lb\npolicy: {nonsense: 1}", Path("/srv/lb")),
+        ("# state: /srv/lb", None),
+        ("", None),
+        ("host: state", None),
+    ]:
+        file.write_text(text)
+        assert settings.state(file) == state
+    for text in ("state: here", "state: [", "state: 1"):
+        file.write_text(text)
+        with pytest.raises(HostError):
+            settings.state(file)
+    with pytest.raises(HostError, match="does not exist"):
+        settings.state(tmp_path / "nope")
+
+
+# --- a long life
+
+
+def test_what_stands_is_read_again_when_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "host.yaml"
+    file.write_text("host: a")
+    standing = Standing(hosts.read(file))
+    assert standing.look() is None and standing.look(asked=True) == ()
+    file.write_text("host: b\nnetwork_pool: 10.9.0.0/16\nlisten: localhost:80")
+    assert standing.look() == ("host", "network_pool", "listen") and standing.look() is None
+    assert standing.pool == Pool("10.9.0.0/16")
+    file.write_text("host: [")
+    for _ in range(2):
+        with pytest.raises(HostError):
+            standing.look()
+    assert standing.pool == Pool("10.9.0.0/16") and standing.host.name == "b", "what was read before holds"
+    file.unlink()
+    with pytest.raises(HostError, match="does not exist"):
+        standing.look()
+    file.write_text("host: b\nlisten: localhost:80")
+    assert standing.look() == ("network_pool",) and standing.pool == Pool()
+
+
+def test_the_usual_file_may_come_and_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "host.yaml"
+    monkeypatch.setattr(settings, "usual", lambda: file)
+    standing = Standing(hosts.read(None))
+    assert standing.look() is None
+    file.write_text("policy: {require_digests: true}")
+    assert standing.look() == ("policy",) and standing.host.settings.policy.require_digests
+    file.unlink()
+    assert standing.look() == ("policy",) and not standing.host.settings.policy.require_digests
 
 
 def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:

@@ -216,6 +216,31 @@ def test_fractions_keep_their_words_where_text_is_wanted() -> None:
     assert found.variables == {"TAG": "1.10", "N": "3", "B": "true"}
 
 
+def test_what_is_text_keeps_the_words_it_was_written_in() -> None:
+    """As in Compose: the container gets what stands in the file."""
+    words = {"A": "1.10", "B": "0x1F", "C": "True", "D": "+5", "E": "0o17", "F": "1e3", "G": "-0", "H": "7"}
+    said = "{" + ", ".join(f"{name}: {word}" for name, word in words.items()) + "}"
+    found = service(f"env: {said}\nlabels: {said}\nsysctls: {said}\nlogging: {{options: {said}}}")
+    spec = found.spec
+    for pairs in (spec.env, spec.labels, spec.limits.sysctls, spec.logging.options):
+        assert dict(pairs or ()) == words
+    for kept in (found.written["env"], found.written["labels"], found.written["logging"]["options"]):
+        assert kept == {**words, "H": 7}
+    assert found.shown["env.A"] == "1.10" and found.shown["env.B"] == "0x1F"
+    volumes = "spec: {volumes: {d: {driver_opts: {size: 1.10, mode: 0o17}}}}\n"
+    namespace = load({"namespace.yaml": NAMESPACE + volumes}).namespaces["demo"]
+    assert namespace.volumes["d"].driver_opts == (("mode", "0o17"), ("size", "1.10"))
+    assert namespace.written == {"volumes": {"d": {"driver_opts": {"size": "1.10", "mode": "0o17"}}}}
+
+
+def test_advice_repeats_a_number_in_its_own_words() -> None:
+    text = "apiVersion: lb/v1\nkind: Namespace\nmeta: {name: demo, labels: {v: 1.10, n: 1}}\n"
+    messages = [problem.message for problem in load({"namespace.yaml": text}).problems]
+    assert messages == ['must be text; write "1.10"', 'must be text; write "1"']
+    found, problems = manifests.settings("lb.yaml", b"name: 1.10\n")
+    assert [problem.message for problem in problems] == ['must be text; write "1.10"'] and not found.name
+
+
 def test_anchors_and_merges_with_places_of_what_is_written() -> None:
     text = "env: &e {A: '1', B: '2'}\nupdate: {min_ready: 1s}\n"
     assert service(text).spec.env == (("A", "1"), ("B", "2"))

@@ -9,8 +9,22 @@ from typing import Any
 
 import pytest
 
-from reconciler import fingerprint, plan
-from reconciler.model import Container, DeleteBudget, Network, Place, Plan, Port, Problem, RecordedService, Ref, Service
+from reconciler import fingerprint, plan, reconcile
+from reconciler.errors import EXIT_INVALID, EXIT_REFUSED, worst
+from reconciler.model import (
+    Container,
+    DeleteBudget,
+    Dependency,
+    Network,
+    Place,
+    Plan,
+    Port,
+    Problem,
+    RecordedService,
+    Ref,
+    Service,
+)
+from reconciler.model.desired import POLICY_DENIED, Condition
 from tests.support.build import (
     MIB,
     World,
@@ -158,6 +172,77 @@ def test_dependencies_come_first() -> None:
     assert [str(a.ref) for a in made.actions] == ["shop", "shop/z", "shop/a"]
     assert [list(map(str, a.after)) for a in made.actions] == [[], ["shop"], ["shop"]]
     assert [[str(d.ref) for d in a.needs] for a in made.actions] == [[], [], ["shop/z"]]
+
+
+def _without(world: World, name: str, problem: Problem) -> World:
+    """`name` is mentioned, and can't be acted on."""
+    services = {ref: service for ref, service in world.desired.services.items() if ref.name != name}
+    return replace(world, desired=replace(world.desired, services=services, problems=(problem,)))
+
+
+DENIED = Problem(Place("db.yaml"), "spec.volumes", "not allowed", POLICY_DENIED, Ref("shop", "db"))
+NEEDY = (make_service("db"), make_service("table", depends_on=["db"]), make_service("web", depends_on=["table"]))
+
+
+def test_what_needs_a_refused_service_is_held_back_with_it() -> None:
+    same(
+        _without(empty(*NEEDY, make_service("other")), "db", DENIED).text(),
+        """
+        + create namespace shop
+            new namespace  [shop.yaml:1]
+        + create service shop/other
+            new service  [other.yaml:1]
+        + create service shop/table
+            new service  [table.yaml:1]
+        + create service shop/web
+            new service  [web.yaml:1]
+        ! shop/table waits for shop/db, which policy refuses
+        ! shop/web waits for shop/table, which waits for shop/db, which policy refuses
+        4 to create
+        """,
+    )
+
+
+def test_what_waits_is_not_begun_and_leaves_the_exit_code_to_what_it_waits_for() -> None:
+    denied = _without(empty(*NEEDY), "db", DENIED).plan()
+    assert [str(a.ref) for a in plan.allowed(denied).actions] == ["shop"]
+    assert {guard.kind for guard in denied.guards} == {"dependency"}
+    assert worst(reconcile.codes(denied)) == EXIT_REFUSED
+    invalid = _without(empty(*NEEDY), "db", replace(DENIED, code="BAD_PARAMETER")).plan()
+    assert invalid.guards[0].message == "shop/table waits for shop/db, whose manifest has a problem"
+    assert worst(reconcile.codes(invalid)) == EXIT_INVALID
+
+
+def test_what_needs_a_service_that_a_guard_holds_back_waits_with_it() -> None:
+    stranger = replace(make_container(make_row(make_service("db"))), id="stranger")
+    decided = empty(make_service("db"), make_service("web", depends_on=["db"])).sees_also(stranger).plan()
+    assert [(guard.kind, str(guard.refs[0])) for guard in decided.guards] == [
+        ("conflict", "shop/db"),
+        ("dependency", "shop/web"),
+    ]
+    assert decided.guards[1].message == "shop/web waits for shop/db, which is held back"
+
+
+@pytest.mark.parametrize(
+    ("condition", "seen", "waits"),
+    [
+        ("started", {}, False),
+        ("healthy", {"health": "healthy"}, False),
+        ("healthy", {"health": "starting"}, True),
+        ("started", {"state": "exited", "exit_code": 1}, True),
+        ("completed", {}, True),
+        ("completed", {"state": "exited", "restart_policy": "no"}, False),
+    ],
+)
+def test_what_needs_a_refused_service_goes_on_where_its_last_good_revision_serves(
+    condition: Condition, seen: dict[str, Any], waits: bool
+) -> None:
+    db, web = make_service("db"), make_service("web")
+    needs = replace(web.spec, image=NEW_IMAGE, depends_on=(Dependency(db.ref, condition),))
+    world = steady(db, web).wants(replace(web, spec=needs)).sees("db-1", **seen)
+    decided = _without(world, "db", DENIED).plan()
+    assert [guard.kind for guard in decided.guards] == (["dependency"] if waits else [])
+    assert any(str(a.ref) == "shop/web" for a in plan.allowed(decided).actions) is not waits
 
 
 def test_only_what_makes_replicas_waits_for_its_dependencies() -> None:

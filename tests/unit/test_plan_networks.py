@@ -196,6 +196,15 @@ def test_the_namespace_around_it_stays_too() -> None:
     assert [action.ref.name for action in allowed.actions] == ["b", "c", "d"]
 
 
+def test_with_one_that_is_protected_nothing_is_taken_down() -> None:
+    world = protected("a", "c").wants(down=True).drops(Ref("shop"), *(Ref("shop", name) for name in "abcd"))
+    decided = world.plan()
+    guard = next(guard for guard in decided.guards if guard.kind == "protected")
+    assert set(guard.refs) == {Ref("shop"), *(Ref("shop", name) for name in "abcd")}
+    assert guard.message.startswith("shop/a, shop/c are protected (meta.protect), so nothing of the source is taken")
+    assert plan.allowed(decided).actions == ()
+
+
 def test_a_protected_namespace_stays() -> None:
     world = steady(make_service())
     known = replace(world.recorded.namespaces["shop"], protect=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -248,8 +249,40 @@ def test_a_value_behind_a_variable_is_not_told() -> None:
     service = make_service(mounts=(Mount("/x", "host", "/srv/media"),))
     service.shown["volumes./x"] = "${PLACE}:/x"  # type: ignore[index]
     (denial,) = denials(service)
+    assert denial.text(service, "host.yaml") == (
+        "what ${PLACE}:/x names is denied by this host's policy; to allow it, write in host.yaml, under policy: "
+        "allow: [{services: [shop/web], binds: [PATH:rw]}], with what the variable stands for in place of PATH"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "given", "said"),
+    [
+        ("cap_add", {"powers": Powers(cap_add=("SYS_CANARY",))}, "cap_add: [NAME]}], with what the variable"),
+        ("privileged", {"powers": Powers(privileged=True)}, "privileged: true}]"),
+        ("devices", {"powers": Powers(devices=(Device("/dev/canary", "/dev/x"),))}, "devices: [PATH]}], with what"),
+        ("image", {"image": "canary.example/x:1"}, "registries: [docker.io, REGISTRY], with what the variable"),
+    ],
+)
+def test_the_line_that_would_allow_it_is_printed_without_the_value(
+    shown: str, given: dict[str, Any], said: str
+) -> None:
+    service = make_service(**given)
+    service.shown[shown] = "${WHAT}"  # type: ignore[index]
+    request = ask(service)
+    found = policy.denials(request, Policy(registries=("docker.io",)), {})
+    text = found[0].text(service, "host.yaml")
+    assert text.startswith("what ${WHAT} names is denied") and said in text and "canary" not in text.lower()
+
+
+def test_nor_one_in_the_definition_of_a_volume() -> None:
+    options = (("device", "/canary"), ("o", "bind"))
+    volume = NamedVolume("v", "local", options, varies=True)
+    service = make_service(mounts=(Mount("/x", "volume", "v"),), volumes={"v": volume})
+    service.shown["volumes./x"] = "data:/x"  # type: ignore[index]
+    (denial,) = policy.denials(replace(ask(service), volumes=(volume,)), Policy(), {})
     text = denial.text(service, "host.yaml")
-    assert text == "what the variable stands for is denied by this host's policy (see policy: in host.yaml)"
+    assert text.startswith("what data:/x names is denied") and "binds: [PATH:rw]" in text and "canary" not in text
 
 
 def test_odd_names_are_quoted_where_yaml_needs_it() -> None:

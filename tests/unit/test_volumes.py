@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from reconciler import cli
 from reconciler.errors import EngineError
 from reconciler.model import NamedVolume, RecordedVolume, Ref, Volume
 from reconciler.runtime import Effect
-from tests.support.desk import Desk
+from tests.support.desk import IMAGE, Desk
 
 DATA = "lb.demo.data"
 
@@ -175,3 +177,114 @@ def test_once_nothing_is_left_the_engine_is_free_for_another_state(lived: Desk) 
     assert lived.memory.volume("lb.state")
     lived.lb("volume", "rm", "--yes", *held(lived))
     assert lived.memory.volume("lb.state") is None
+
+
+# --- those without a name
+
+
+@pytest.fixture
+def nameless(desk: Desk) -> Desk:
+    """A service whose image has two volumes, one of which the manifest names."""
+    desk.memory.declared = {f"sha256:{IMAGE}": ("/data", "/kept")}
+    desk.namespace()
+    desk.service("redis", volumes=["kept:/kept"])
+    desk.apply()
+    return desk
+
+
+def unnamed(desk: Desk) -> list[dict[str, object]]:
+    return [row for row in desk.lb("volume", "ls", "-o", "json").json if row["unnamed"]]
+
+
+def test_a_volume_without_a_name_is_listed_with_whose_it_is(nameless: Desk) -> None:
+    (row,) = unnamed(nameless)
+    (container,) = nameless.memory.containers()
+    assert row["unnamed"] == {"service": "redis", "path": "/data"} and row["namespace"] == "demo"
+    assert row["used_by"] == [container.name] and row["there"]
+    head, named, last = (line.split() for line in nameless.lb("volume", "ls").out.splitlines())
+    assert head[-4:] == ["UNNAMED", "OF", "USED", "BY"] and named[1] == "lb.demo.kept"
+    assert (last[1], last[3:]) == (row["name"], ["redis:/data", container.name])
+
+
+def test_each_container_leaves_its_own_and_no_apply_removes_it(nameless: Desk) -> None:
+    (first,) = unnamed(nameless)
+    nameless.service("redis", volumes=["kept:/kept"], env={"A": "1"})
+    nameless.apply()
+    old, new = unnamed(nameless)
+    assert old["name"] == first["name"] and old["used_by"] == [] and new["used_by"]
+    nameless.remove("demo.redis.yaml")
+    nameless.apply()
+    assert [row["used_by"] for row in unnamed(nameless)] == [[], []]
+    assert {str(row["name"]) for row in unnamed(nameless)} <= set(held(nameless))
+
+
+def test_one_that_is_named_is_removed_unless_it_is_in_use(nameless: Desk) -> None:
+    nameless.service("redis", volumes=["kept:/kept"], env={"A": "1"})
+    nameless.apply()
+    old, new = (str(row["name"]) for row in unnamed(nameless))
+    assert f"{new} is in use by demo.redis" in nameless.lb("volume", "rm", "--yes", old, new, code=77).err
+    assert {old, new} <= set(held(nameless))
+    assert nameless.lb("volume", "rm", "--yes", old).out == f"removed {old}\n"
+    assert old not in held(nameless) and [row["name"] for row in unnamed(nameless)] == [new]
+    newest = nameless.lb("activity", "demo/redis", "-o", "json").json[0]
+    assert newest["reason"] == "remove-volume" and old in newest["message"]
+
+
+def test_one_of_somebody_else_is_neither_listed_nor_removed(nameless: Desk) -> None:
+    theirs = "0123456789abcdef" * 4
+    nameless.memory.create_volume(NamedVolume(theirs), {})
+    assert theirs not in nameless.lb("volume", "ls").out
+    assert "is not recorded as ours" in nameless.lb("volume", "rm", "--yes", theirs, code=77).err
+    assert nameless.memory.volume(theirs)
+
+
+def test_one_that_was_made_before_it_was_recorded_is_known_by_its_container(nameless: Desk) -> None:
+    """As an older lb left it."""
+    (row,) = unnamed(nameless)
+    with nameless.store() as store:
+        store.settle_unnamed([], [str(row["name"])])
+    assert unnamed(nameless) == []
+    nameless.service("redis", volumes=["kept:/kept"], env={"A": "1"})
+    nameless.apply()
+    assert [str(row["name"]) in held(nameless) for row in unnamed(nameless)] == [True, True]
+
+
+def test_one_that_is_gone_is_forgotten(nameless: Desk) -> None:
+    nameless.service("redis", volumes=["kept:/kept"], env={"A": "1"})
+    nameless.apply()
+    (old, new) = (str(row["name"]) for row in unnamed(nameless))
+    del nameless.memory._volumes[old]
+    assert [row["name"] for row in unnamed(nameless)] == [new]
+    nameless.service("other")
+    nameless.apply()
+    with nameless.store() as store:
+        assert {old, new} & set(store.recorded().unnamed) == {new}
+
+
+def test_a_removal_that_was_cut_off_keeps_what_is_still_there(nameless: Desk) -> None:
+    nameless.service("redis", volumes=["kept:/kept"], env={"A": "1"})
+    nameless.apply()
+    old = str(unnamed(nameless)[0]["name"])
+    with nameless.store() as store:
+        store.begin("remove-volume", Ref("demo", "redis"), old, 0, "")
+    nameless.service("other")
+    nameless.apply()
+    assert old in [row["name"] for row in unnamed(nameless)]
+
+
+def test_adopted_containers_bring_theirs(nameless: Desk) -> None:
+    (row,) = unnamed(nameless)
+    shutil.rmtree(nameless.state)
+    nameless.memory.remove_volume("lb.state")
+    nameless.apply("--adopt")
+    assert [found["name"] for found in unnamed(nameless)] == [row["name"]]
+
+
+def test_the_plan_says_what_to_write(nameless: Desk) -> None:
+    advice = "its image has a volume at /data that has no name in the manifest"
+    assert f"i demo/redis: {advice}" in nameless.lb("plan").out
+    (found,) = nameless.lb("plan", "-o", "json").json["advice"]
+    assert found["object"] == "demo/redis" and "write volumes: [data:/data]" in found["message"]
+    assert nameless.apply().out == "no changes\n"
+    nameless.service("redis", volumes=["kept:/kept", "data:/data"])
+    assert advice not in nameless.lb("plan").out
