@@ -13,7 +13,7 @@ from threading import Event
 
 from . import apply, checkout, marker, plan, secrets, snapshots, source
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
-from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, UnnamedVolume
+from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service, UnnamedVolume
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime, secret_folder
@@ -43,7 +43,7 @@ def codes(decided: Plan) -> list[int]:
     else that is wrong with a manifest is invalid."""
     found = problem_codes(decided.problems)
     found += [EXIT_REFUSED] if any(guard.kind not in _WAITING for guard in decided.guards) else []
-    return found + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+    return found + [EXIT_FAILED for action in decided.actions if action.verb in ("held", "take-back")]
 
 
 def problem_codes(problems: Sequence[Problem]) -> list[int]:
@@ -76,8 +76,16 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 
 def decide(desired: Desired, sight: Sight, answers: plan.Answers) -> Plan:
     """What is to be done now."""
+    answers = replace(answers, formers=_formers(desired, sight))
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     return decided if answers.take_over else in_force(desired, sight.recorded, decided)
+
+
+def _formers(desired: Desired, sight: Sight) -> dict[str, Service]:
+    """Services as revisions had them that may have to be made again, by revision."""
+    again = plan.wanted_again(desired, sight.recorded, sight.observed)
+    found = {revision.id: desired.remake(revision) for revision in again}
+    return {revision: service for revision, service in found.items() if service}
 
 
 def in_force(desired: Desired, recorded: Recorded, decided: Plan) -> Plan:
@@ -140,7 +148,7 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         if action.service and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
-    snapshots.prune(state, _in_use(desired, sight.observed))
+    snapshots.prune(state, _in_use(desired, decided, sight.observed))
     if desired.named and plan.authored(plan.allowed(decided)):
         commit = decided.commit.removesuffix("-dirty")
         tools.store.record_source(desired.source, desired.root, desired.named, commit)
@@ -164,12 +172,12 @@ def _settle_unnamed(sight: Sight, tools: apply.Tools) -> None:
         tools.store.settle_unnamed(found, gone)
 
 
-def _in_use(desired: Desired, observed: Observed) -> list[str]:
+def _in_use(desired: Desired, decided: Plan, observed: Observed) -> list[str]:
     """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
-    services = desired.services.values()
+    services = [*desired.services.values(), *(action.service for action in decided.actions if action.service)]
     wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
     wanted += [digest for service in services for digest in service.files]
-    return wanted + [source for container in observed.containers for source in container.mounts]
+    return [*wanted, *desired.spared] + [source for container in observed.containers for source in container.mounts]
 
 
 def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from threading import Condition, Thread
 from typing import NamedTuple
 
-from .errors import LbError, NotFound
+from .errors import EngineError, EngineUnreachable, LbError, NotFound
 from .runtime import LogStream
 
 BUFFER = 262_144  # bytes
@@ -44,6 +44,18 @@ def lines(stream: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
         rest[source] = left
         yield from ((source, line + b"\n") for line in whole)
     yield from ((source, left + b"\n") for source, left in rest.items() if left)
+
+
+def tail(read: Callable[[], LogStream], count: int) -> tuple[str, ...]:
+    """The last lines of a log; where it can't be read, why. `read` opens it with that many at most. Raises
+    EngineUnreachable."""
+    try:
+        text = b"".join(data for _, data in read()).decode("utf-8", "replace")
+    except EngineUnreachable:
+        raise
+    except EngineError as error:  # some logging drivers keep nothing to read
+        return (f"(no log lines: {error.message})",)
+    return tuple(text.splitlines()[-count:])
 
 
 class Merged:

@@ -23,10 +23,10 @@ from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
 from .variables import resolve
-from .written import authored, documents, templated, written
+from .written import again, authored, documents, templated, written
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "appended", "assemble", "documents", "edited",
-           "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "again", "appended", "assemble", "documents",
+           "edited", "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
 _CODES = {
     "meta.name": "BAD_PARAMETER_NAME",
     "meta.namespace": "BAD_PARAMETER_NAMESPACE",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .parts import EnvFile, Limits, Links, Logging, NamedVolume, Powers, Process, Secret
+
+if TYPE_CHECKING:
+    from .recorded import Revision  # which itself speaks of what is here
 
 Kind = Literal["namespace", "service"]
 Condition = Literal["started", "healthy", "completed"]
@@ -238,6 +241,8 @@ class Desired:
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
+    `remake` gives a service as a revision of it was, as far as that can still be had: at least as it was written, with
+    the variables and files of now. Copies of files with the digests `spared` may be wanted again.
     """
 
     source: str
@@ -256,3 +261,5 @@ class Desired:
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
     named: str = ""
+    remake: Callable[[Revision], Service | None] = field(default=lambda revision: None, compare=False, repr=False)
+    spared: frozenset[str] = field(default=frozenset(), compare=False)
