@@ -122,9 +122,9 @@ def test_every_write_and_every_step_is_reached(folder: Path) -> None:
     points = [point for s, back in WAYS for point in staged(s.name, folder, back)[1]]
     reached = {(point.kind, point.what.split()[0]) for point in points}
     # The others have tests of their own: the daemon, containers that people remove, a restored state, orders, the
-    # place of a source, volumes without a name.
+    # place of a source.
     elsewhere = {"set_notes", "forget_containers", "record_service", "settle_restore", "order_restart", "order_retry"}
-    elsewhere |= {"record_source", "call_off_restart", "settle_unnamed"}
+    elsewhere |= {"record_source", "call_off_restart"}
     assert {name for kind, name in reached if kind == "write"} == WRITES - elsewhere
     repairs = {"unpause", "rename", "connect", "pull", "remove_volume"}  # the contract tests reach these
     assert {name for kind, name in reached if kind == "call"} >= CALLS.keys() - repairs
