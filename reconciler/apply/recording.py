@@ -6,10 +6,10 @@ Every mutating step passes `_Journal.begin`, which checks the lock and commits t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
-from .. import fingerprint, streams
+from .. import fingerprint, secrets, snapshots, streams
 from ..errors import EXIT_FAILED
 from ..model import (
     Action,
@@ -91,6 +91,7 @@ class Recording:
         if action.verb == "adopt":
             self._adopt(service, revision)
         outcome = self._perform(revision)
+        outcome = replace(outcome, logs=self._without_values(outcome.logs))
         if outcome.result == "done":
             self._good(service, revision)
         elif outcome.condemns:
@@ -106,11 +107,20 @@ class Recording:
             return runtime.logs(verdict.container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
 
         self.tools.guard()
-        logs = streams.tail(read, LOG_LINES)
+        logs = self._without_values(streams.tail(read, LOG_LINES))
         self.store.fall_back(failed.id, verdict.former.id, verdict.cause, logs)
         message = f"revision {failed.number} failed: {verdict.cause}"
         self.store.add_activity(self.action.ref, "warning", "failed", message, failed.id, self.commit)
         return logs
+
+    def _without_values(self, logs: tuple[str, ...]) -> tuple[str, ...]:
+        """What failed may have printed what it was given; that is not written down, and not shown."""
+        files = self.store.directory / snapshots.FOLDER
+        hidden: set[str] = set()
+        for service in (self.action.service, self.action.instead):
+            if service and logs:
+                hidden |= service.hidden | secrets.contents(files, service.secrets)
+        return streams.without(hidden, logs)
 
     def _revision(self, service: Service) -> Revision:
         """The revision that this action brings about; healing and recording keep the current one."""

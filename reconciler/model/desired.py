@@ -178,7 +178,8 @@ class Service:
     are keyed by canonical field path ("image", "env.LOG_LEVEL", "ports", "volumes./data", "meta.description"):
     how the value was written, for people, and where. `files` maps the digest of each bind's content to the path
     it was read from, relative to the source; `secrets` that of each secret to its absolute path on the host.
-    `volumes` are those that its namespace declares, by their names in the namespace.
+    `volumes` are those that its namespace declares, by their names in the namespace. `hidden` are the values that it
+    got from variables and from files of variables: nothing that is printed or written down may have them.
     """
 
     ref: Ref
@@ -196,6 +197,7 @@ class Service:
     drift: DriftPolicy = DriftPolicy()  # its own over that of lb.yaml
     authored: Mapping[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
+    hidden: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
