@@ -231,6 +231,10 @@ class DeleteBudget:
         return max(self.count, services * self.percent // 100)
 
 
+def _gone(revision: Revision) -> Service | None:
+    """Nothing is known of how it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """Everything a source says, read as a whole.
@@ -263,5 +267,5 @@ class Desired:
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
     named: str = ""
-    remake: Callable[[Revision], Service | None] = field(default=lambda revision: None, compare=False, repr=False)
+    remake: Callable[[Revision], Service | None] = field(default=_gone, compare=False, repr=False)
     spared: frozenset[str] = field(default=frozenset(), compare=False)
