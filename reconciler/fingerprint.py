@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from .model import DriftPolicy, Healthcheck, Logging, Mount, NamedVolume, Port, Service, Update
+from .model import DriftPolicy, Healthcheck, Logging, Mount, NamedVolume, Port, Revision, Service, Update
 
 VERSION = "h1"
 Class = Literal["record", "scale", "in-place", "replace"]
@@ -105,10 +105,18 @@ def fingerprint(service: Service) -> str:
 
 def digests(service: Service, salt: str) -> Mapping[str, str]:
     """One salted hash a field. The salt is the revision's id, so that equal values of two revisions differ."""
-    return {
-        path: hashlib.sha256(salt.encode() + b"\0" + path.encode() + b"\0" + _canonical(value)).hexdigest()[:32]
-        for path, value in fields(service).items()
-    }
+    return {path: digest(path, value, salt) for path, value in fields(service).items()}
+
+
+def differing(service: Service, revision: Revision) -> list[str]:
+    """Fields that a container is made with, and that are not as the revision had them."""
+    changed = changed_fields(service, revision.digests, revision.id)
+    return [path for path in changed if field_class(path) != "record"]
+
+
+def digest(path: str, value: Any, salt: str) -> str:
+    """Of one field."""
+    return hashlib.sha256(salt.encode() + b"\0" + path.encode() + b"\0" + _canonical(value)).hexdigest()[:32]
 
 
 def changed_fields(service: Service, recorded: Mapping[str, str], salt: str) -> list[str]:

@@ -13,7 +13,7 @@ from threading import Event
 
 from . import apply, checkout, marker, plan, remote, secrets, snapshots, source
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
-from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, UnnamedVolume
+from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service, UnnamedVolume
 from .model.desired import POLICY_DENIED
 from .recovery import Recovery, recover
 from .runtime import Progress, Report, Runtime, secret_folder
@@ -43,7 +43,7 @@ def codes(decided: Plan) -> list[int]:
     else that is wrong with a manifest is invalid."""
     found = problem_codes(decided.problems)
     found += [EXIT_REFUSED] if any(guard.kind not in _WAITING for guard in decided.guards) else []
-    return found + [EXIT_FAILED for action in decided.actions if action.verb == "held"]
+    return found + [EXIT_FAILED for action in decided.actions if action.verb in ("held", "take-back")]
 
 
 def problem_codes(problems: Sequence[Problem]) -> list[int]:
@@ -76,8 +76,16 @@ def preview(desired: Desired, store: Store, runtime: Runtime, answers: plan.Answ
 
 def decide(desired: Desired, sight: Sight, answers: plan.Answers) -> Plan:
     """What is to be done now."""
+    answers = replace(answers, formers=_formers(desired, sight))
     decided = plan.make(desired, sight.recorded, sight.observed, answers)
     return decided if answers.take_over else in_force(desired, sight.recorded, decided)
+
+
+def _formers(desired: Desired, sight: Sight) -> dict[str, Service]:
+    """Services as revisions had them that may have to be made again, by revision."""
+    again = plan.wanted_again(desired, sight.recorded, sight.observed)
+    found = {revision.id: desired.remake(revision) for revision in again}
+    return {revision: service for revision, service in found.items() if service}
 
 
 def in_force(desired: Desired, recorded: Recorded, decided: Plan) -> Plan:
@@ -146,7 +154,7 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         tools.store.end(intent.nonce, effect)
     if sight.recovery.gone:
         tools.store.forget_containers(sight.recovery.gone)
-    _settle_unnamed(sight, tools.store)
+    _settle_unnamed(sight, tools)
     marker.claim(tools.runtime, tools.store)
     tools.store.bind_engine(sight.observed.engine)
     state = tools.store.directory
@@ -154,14 +162,15 @@ def settle(desired: Desired, sight: Sight, decided: Plan, tools: apply.Tools) ->
         if action.service and action.verb not in ("record", "held", "adopt"):
             snapshots.keep(state, Path(desired.root), action.service.files)
             secrets.keep(state / snapshots.FOLDER, action.ref.namespace, action.service.secrets)
-    snapshots.prune(state, _in_use(desired, sight.observed))
+    snapshots.prune(state, _in_use(desired, decided, sight.observed))
     if desired.named and plan.authored(plan.allowed(decided)):
         commit = decided.commit.removesuffix("-dirty")
         tools.store.record_source(desired.source, desired.root, desired.named, commit)
 
 
-def _settle_unnamed(sight: Sight, store: Store) -> None:
-    """Volumes without a name are known by the containers that they were made for, while those are there."""
+def _settle_unnamed(sight: Sight, tools: apply.Tools) -> None:
+    """Volumes without a name are known by the containers that they were made for, while those are there. One that is
+    not among those observed is asked for by its name, because a list may lag behind."""
     seen = {container.id: container for container in sight.observed.containers}
     found = [
         UnnamedVolume(name, ref, target, seen[row.id].created)
@@ -171,17 +180,18 @@ def _settle_unnamed(sight: Sight, store: Store) -> None:
         for name, target in seen[row.id].unnamed
         if name not in sight.recorded.unnamed
     ]
-    gone = sorted(sight.recorded.unnamed.keys() - {volume.name for volume in sight.observed.volumes})
+    missing = sorted(sight.recorded.unnamed.keys() - {volume.name for volume in sight.observed.volumes})
+    gone = [name for name in missing if tools.runtime.volume(name) is None]
     if found or gone:
-        store.settle_unnamed(found, gone)
+        tools.store.settle_unnamed(found, gone)
 
 
-def _in_use(desired: Desired, observed: Observed) -> list[str]:
+def _in_use(desired: Desired, decided: Plan, observed: Observed) -> list[str]:
     """Sources of mounts, and names of copies that are wanted: what else was copied once was changed since."""
-    services = desired.services.values()
+    services = [*desired.services.values(), *(action.service for action in decided.actions if action.service)]
     wanted = [secret_folder("", digest) for service in services for digest in service.secrets]
     wanted += [digest for service in services for digest in service.files]
-    return wanted + [source for container in observed.containers for source in container.mounts]
+    return [*wanted, *desired.spared] + [source for container in observed.containers for source in container.mounts]
 
 
 def end_of_restore(desired: Desired, sight: Sight, decided: Plan, store: Store) -> None:

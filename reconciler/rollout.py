@@ -95,6 +95,8 @@ def steps(action: Action) -> Rollout:
     staying = {kept[n].seen.id for n in wanted if n in kept}
     leaving = [r for r in action.replicas if r.seen.id not in staying]
     swapped = {r.seen.id for n in wanted for r in old.get(n, ())}
+    if action.verb == "take-back":
+        return Rollout(tuple(batches), _retire_failed(action, leaving, swapped))
     return Rollout(tuple(batches), _retire(leaving, stopped=swapped))
 
 
@@ -102,20 +104,42 @@ def _tending(action: Action) -> Rollout:
     """Beside a failed revision: good replicas are mended as far as that needs no spec, and what the failed one left
     over is removed, but for one that is kept, stopped."""
     good = [r for r in action.replicas if r.recorded.base == action.base]
-    tried = [r for r in action.replicas if r.recorded.base != action.base]
-    failed = action.recorded.failed if action.recorded else None
-    tried.sort(key=lambda r: (failed is not None and r.recorded.base == failed.base, r.seen.state != "created",
-                              not _runs(r), r.recorded.attempt))  # fmt: skip
-    if action.service and action.service.spec.update.on_failure == "stop":  # those that were finished serve on
+    tried = _by_worth(action, [r for r in action.replicas if r.recorded.base != action.base])
+    stays = action.service is not None and action.service.spec.update.on_failure == "stop"
+    if stays or (not good and _took_over(action)):  # those that were finished serve on, as those do that alone serve
         taken = {r.recorded.number for r in tried if _runs(r)}
         good = [r for r in good if r.recorded.number not in taken]
         tried = [r for r in tried if not _runs(r)]
     good, extra = _needed(good, action.recorded)
     own = {action.ref.namespace: action.network}  # of other networks only the failed spec is at hand
     fixes = tuple(Change(r.recorded.number, found) for r in good if (found := _tend(r, own)))
-    kept = [Step("pin", r.recorded.number, r.seen.id, "no") for r in tried[-1:] if r.seen.restart_policy != "no"]
-    kept += [Step("stop", r.recorded.number, r.seen.id) for r in tried[-1:] if _runs(r)]
-    return Rollout((fixes,) if fixes else (), (*kept, *_retire([*tried[:-1], *extra], stopped=set())))
+    return Rollout((fixes,) if fixes else (), (*_keep(tried[-1:], set()), *_retire([*tried[:-1], *extra], set())))
+
+
+def _took_over(action: Action) -> bool:
+    failed = action.recorded.failed if action.recorded else None
+    return failed is not None and bool(failed.promoted)
+
+
+def _by_worth(action: Action, tried: Sequence[Replica]) -> list[Replica]:
+    """The last one is worth the most to whoever looks into the failure."""
+    failed = action.recorded.failed if action.recorded else None
+    return sorted(tried, key=lambda r: (failed is not None and r.recorded.base == failed.base,
+                                        r.seen.state != "created", not _runs(r), r.recorded.attempt))  # fmt: skip
+
+
+def _retire_failed(action: Action, leaving: Sequence[Replica], stopped: set[str]) -> tuple[Step, ...]:
+    """All but one of those that failed; what was made twice goes."""
+    tried = _by_worth(action, [r for r in leaving if r.recorded.base != action.base])
+    return (*_keep(tried[-1:], stopped), *_retire([r for r in leaving if r not in tried[-1:]], stopped))
+
+
+def _keep(replicas: Sequence[Replica], stopped: set[str]) -> list[Step]:
+    """For good: a restart of dockerd does not revive them."""
+    kept = [Step("pin", r.recorded.number, r.seen.id, "no") for r in replicas if r.seen.restart_policy != "no"]
+    return kept + [
+        Step("stop", r.recorded.number, r.seen.id) for r in replicas if _runs(r) and r.seen.id not in stopped
+    ]
 
 
 def _needed(good: Sequence[Replica], known: RecordedService | None) -> tuple[list[Replica], list[Replica]]:

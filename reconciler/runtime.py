@@ -32,6 +32,7 @@ LABEL_REVISION = "lb.revision"
 LABEL_FINGERPRINT = "lb.fingerprint"
 LABEL_SOURCE = "lb.source"
 LABEL_INTENT = "lb.intent"
+LOG_LINES = 20  # the last ones of a replica that failed, which are kept
 MARKER = "lb.state"  # the volume that says so
 LABEL_STATE = "lb.state"  # on the marker volume: which state folder manages this engine
 

@@ -9,13 +9,14 @@ of its content the state and the engine's labels know a hash over namespace, nam
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .errors import SourceError, StateError
@@ -53,6 +54,15 @@ def keep(files: Path, namespace: str, wanted: Mapping[str, str]) -> None:
             _write(files, target, content)
         except OSError as error:
             raise StateError(f"the copy of the secret {path} can't be written: {error.strerror}") from error
+
+
+def contents(files: Path, wanted: Iterable[str]) -> frozenset[str]:
+    """What is in the copies with these hashes, as far as there are any and they are text."""
+    found = set()
+    for name in wanted:
+        with contextlib.suppress(OSError, UnicodeDecodeError):  # it is looked for in text, and only by who has read it
+            found.add(_content(Path(secret_folder(str(files), name)) / "content").decode())
+    return frozenset(found)
 
 
 def _content(path: Path) -> bytes:

@@ -21,7 +21,7 @@ from pathlib import Path
 from . import manifests, remote, snapshots, walk
 from .errors import SourceError
 from .manifests import Trees
-from .model import Desired, Problem, Ref
+from .model import Desired, Problem, Ref, Revision, Service
 from .model import Place as At
 from .seen import Seen
 
@@ -121,6 +121,8 @@ class Source:
             pages = dict(found.pages)
             found.pages |= joined
             desired = replace(_desired(root, found, self.host), named=str(_named(self.path, root)))
+            again = _Reading(root, settings, reading.variables, Seen(), {})
+            desired = replace(desired, remake=functools.partial(again.remade, desired))
         self._settings, self._pages = settings, pages
         if joined:
             return replace(desired, selected=_under(desired, set(joined)), additive=True)
@@ -174,6 +176,12 @@ class _Reading:
         texts = functools.partial(_text, self.root)
         page = manifests.page(file, content, self.settings.value, self.variables, self.trees, texts)
         return _Kept(sha, page, not content.strip())
+
+    def remade(self, desired: Desired, revision: Revision) -> Service | None:
+        """The service as the revision was written, where its manifest stands, with the variables and files of now."""
+        now = desired.services.get(revision.ref)
+        said = now and self._made(now.place.file, manifests.again(revision), "").page.statements[0].object
+        return replace(said, volumes=now.volumes) if now and isinstance(said, Service) else None
 
     def joined(self, files: Sequence[Path], stdin: bytes | None) -> dict[str, _Kept]:
         contents: dict[str, bytes] = {}

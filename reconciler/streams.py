@@ -7,15 +7,19 @@ that is removed while it is read just ends; any other error is kept for the read
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from threading import Condition, Thread
 from typing import NamedTuple
 
-from .errors import LbError, NotFound
+from .errors import EngineError, EngineUnreachable, LbError, NotFound
 from .runtime import LogStream
 
 BUFFER = 262_144  # bytes
 LONGEST = 65_536  # bytes of a line; a longer one is cut, so that it can't fill memory
+
+
+SHORTEST = 4  # characters of a value that is hidden; shorter ones stand in half of all words
 
 
 class Piece(NamedTuple):
@@ -27,6 +31,14 @@ class Piece(NamedTuple):
 
 
 Cut = Callable[[Iterable[tuple[str, bytes]]], Iterator[tuple[str, bytes]]]
+
+
+def without(hidden: Iterable[str], said: Iterable[str]) -> tuple[str, ...]:
+    """The lines that were said, with `***` wherever one of these values stands; of a value with several lines, each."""
+    found = {line.strip() for value in hidden for line in value.splitlines()}
+    values = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, values)) or "(?!)")
+    return tuple(pattern.sub("***", line) for line in said)
 
 
 def chunks(stream: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
@@ -44,6 +56,18 @@ def lines(stream: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
         rest[source] = left
         yield from ((source, line + b"\n") for line in whole)
     yield from ((source, left + b"\n") for source, left in rest.items() if left)
+
+
+def tail(read: Callable[[], LogStream], count: int) -> tuple[str, ...]:
+    """The last lines of a log; where it can't be read, why. `read` opens it with that many at most. Raises
+    EngineUnreachable."""
+    try:
+        text = b"".join(data for _, data in read()).decode("utf-8", "replace")
+    except EngineUnreachable:
+        raise
+    except EngineError as error:  # some logging drivers keep nothing to read
+        return (f"(no log lines: {error.message})",)
+    return tuple(text.splitlines()[-count:])
 
 
 class Merged:

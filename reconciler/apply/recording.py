@@ -6,10 +6,10 @@ Every mutating step passes `_Journal.begin`, which checks the lock and commits t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
-from .. import fingerprint
+from .. import fingerprint, secrets, snapshots, streams
 from ..errors import EXIT_FAILED
 from ..model import (
     Action,
@@ -22,8 +22,9 @@ from ..model import (
     Revision,
     Service,
     UnnamedVolume,
+    Verdict,
 )
-from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
+from ..runtime import LABEL_FINGERPRINT, LOG_LINES, Effect, Intent, LogStream, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -71,10 +72,13 @@ class Recording:
                 store.forget_service(action.ref, self.source)
             self._note(outcome, "")
             return outcome
-        if action.verb == "held":
-            outcome = self._perform(None)
-            self._note(outcome, "")
-            return held(action) if outcome.result == "done" else outcome
+        logs = self._condemn(action.verdict) if action.verdict else ()
+        if action.verb in ("held", "take-back"):
+            good = action.recorded.current if action.recorded and action.verb == "take-back" else None
+            outcome = self._perform(good)
+            if good or action.replicas:  # else there was nothing to be done beside telling it
+                self._note(outcome, good.id if good else "")
+            return held(action, logs) if outcome.result == "done" else outcome
         service = action.service
         if service is None:
             raise ValueError(f"{action.verb} {action.ref} carries no service")
@@ -87,12 +91,36 @@ class Recording:
         if action.verb == "adopt":
             self._adopt(service, revision)
         outcome = self._perform(revision)
+        outcome = replace(outcome, logs=self._without_values(outcome.logs))
         if outcome.result == "done":
             self._good(service, revision)
         elif outcome.condemns:
             store.fail(revision.id, outcome.message, outcome.logs)
         self._note(outcome, revision.id)
         return outcome
+
+    def _condemn(self, verdict: Verdict) -> tuple[str, ...]:
+        """The revision that took over has failed, whatever becomes of the rest."""
+        runtime, failed = self.tools.runtime, verdict.revision
+
+        def read() -> LogStream:
+            return runtime.logs(verdict.container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
+
+        self.tools.guard()
+        logs = self._without_values(streams.tail(read, LOG_LINES))
+        self.store.fall_back(failed.id, verdict.former.id, verdict.cause, logs)
+        message = f"revision {failed.number} failed: {verdict.cause}"
+        self.store.add_activity(self.action.ref, "warning", "failed", message, failed.id, self.commit)
+        return logs
+
+    def _without_values(self, logs: tuple[str, ...]) -> tuple[str, ...]:
+        """What failed may have printed what it was given; that is not written down, and not shown."""
+        files = self.store.directory / snapshots.FOLDER
+        hidden: set[str] = set()
+        for service in (self.action.service, self.action.instead):
+            if service and logs:
+                hidden |= service.hidden | secrets.contents(files, service.secrets)
+        return streams.without(hidden, logs)
 
     def _revision(self, service: Service) -> Revision:
         """The revision that this action brings about; healing and recording keep the current one."""
@@ -156,11 +184,12 @@ class Recording:
         self.store.add_activity(action.ref, kind, reason, message, revision, self.commit, action.causes)
 
 
-def held(action: Action) -> Outcome:
-    """What is said of a revision that failed, as long as nothing changes."""
+def held(action: Action, logs: tuple[str, ...] = ()) -> Outcome:
+    """What is said of a revision that failed, as long as nothing changes. `logs` are its last lines, where they are
+    not recorded yet."""
     failed = action.recorded.failed if action.recorded else None
     causes = "; ".join(map(str, action.causes))
-    return Outcome(action.ref, "held", "held", causes, EXIT_FAILED, failed.logs if failed else ())
+    return Outcome(action.ref, action.verb, "held", causes, EXIT_FAILED, logs or (failed.logs if failed else ()))
 
 
 class _Journal:

@@ -22,6 +22,7 @@ from ..runtime import Progress, Runtime
 from ..store import Store
 from .errands import Errand
 from .journal import Journal
+from .past import Past
 from .wakes import Wakes
 
 PERIOD = 30.0  # seconds between two turns that nothing woke: events may be lost, on disk and in the engine
@@ -61,6 +62,7 @@ class Daemon:
         self._desired: Desired | None = None
         self._shift: _Shift | None = None
         self._backoff = Backoff()
+        self._past = Past(doors.store.directory)
         self._not_in_place: dict[Ref, tuple[str, str]] = {}  # → the fingerprint that was refused, and why
         self._ended: SimpleQueue[apply.Job] = SimpleQueue()
         self._asked: SimpleQueue[Errand] = SimpleQueue()
@@ -162,7 +164,7 @@ class Daemon:
     def _read(self) -> Desired | None:
         """What is wanted; the last that could be read, while the source can't be."""
         try:
-            self._desired = self._doors.read()
+            self._desired = self._past.behind(self._doors.read())
             self._journal.clear("source")
         except SourceError as error:
             self._journal.state("source", "error", f"{error.message}; what was last read is held, nothing is removed")
@@ -208,7 +210,7 @@ class Daemon:
             wanted = desired.services.get(ref)
             if action.service is None or (wanted is None and ref in desired.mentioned):
                 continue
-            if wanted is None or fingerprint.fields(wanted) != fingerprint.fields(action.service):
+            if wanted is None or fingerprint.fields(wanted) != fingerprint.fields(action.instead or action.service):
                 found.append(ref)
                 if self._shift:
                     self._shift.crew.drop(ref)

@@ -52,19 +52,27 @@ class Journal:
     def outcome(self, action: Action, outcome: Outcome) -> None:
         """The activity of it was recorded by whoever carried it out."""
         causes = "; ".join(map(str, action.causes))
-        if outcome.result == "done" or (outcome.result == "held" and not action.idle):
+        if action.verdict and outcome.result == "held":
+            self._log("warning", str(action.ref), f"{action.verb}: {causes} ({outcome.seconds:.1f} s)")
+            self._lines(action, outcome)
+            self._failed.add(action.ref)
+            self._tell("failed", str(action.ref), f"{action.verb}: {causes}")
+        elif outcome.result == "done" or (outcome.result == "held" and not action.idle):
             self._log("info", str(action.ref), f"{action.verb}: {causes} ({outcome.seconds:.1f} s)")
             if outcome.result == "done" and action.ref in self._failed:
                 self._failed.discard(action.ref)
                 self._tell("recovered", str(action.ref), f"{action.verb}: {causes}")
         elif outcome.result in ("failed", "blocked"):
             self._log("warning", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message} ({causes})")
+            self._lines(action, outcome)
             self._failed.add(action.ref)
             self._tell("failed", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message} ({causes})")
-            for line in outcome.logs:
-                self._log("warning", str(action.ref), f"| {line}")
         elif outcome.result in ("deferred", "refused-in-place"):
             self._log("info", str(action.ref), f"{action.verb} {outcome.result}: {outcome.message}")
+
+    def _lines(self, action: Action, outcome: Outcome) -> None:
+        for line in outcome.logs:
+            self._log("warning", str(action.ref), f"| {line}")
 
     def fight(self, action: Action) -> None:
         self._fights[action.ref] = f"{'; '.join(map(str, action.causes))}, again and again: the repair waits"

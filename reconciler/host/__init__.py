@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import policy, secrets
-from ..model import Desired, Problem, Service
+from ..model import Desired, Problem, Revision, Service
 from ..model.desired import POLICY_DENIED
 from ..policy import Denial, Request
 from ..runtime import named_volume
@@ -72,6 +72,15 @@ def judge(desired: Desired, host: Host, *, with_secrets: bool = True) -> Desired
             f"{host.file} lies in the source {desired.root}, which must not decide what its host allows",
             hint="move it out of the source",
         )
+
+    def remake(revision: Revision) -> Service | None:
+        said = desired.remake(revision)
+        return said and _judged(replace(desired, services={said.ref: said}), host, with_secrets).services.get(said.ref)
+
+    return replace(_judged(desired, host, with_secrets), remake=remake)
+
+
+def _judged(desired: Desired, host: Host, with_secrets: bool) -> Desired:
     services = dict(desired.services)
     problems: list[Problem] = []
     for ref, service in desired.services.items():

@@ -22,11 +22,11 @@ from .hosts import variables as host_variables
 from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
-from .variables import resolve
-from .written import authored, documents, templated, written
+from .variables import resolve, used
+from .written import again, authored, documents, templated, written
 
-__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "appended", "assemble", "documents", "edited",
-           "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
+__all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "again", "appended", "assemble", "documents",
+           "edited", "host_variables", "load", "page", "settings", "stand", "write"]  # fmt: skip
 _CODES = {
     "meta.name": "BAD_PARAMETER_NAME",
     "meta.namespace": "BAD_PARAMETER_NAMESPACE",
@@ -247,6 +247,7 @@ class _Reader:
         if ref.name:
             said, complaints = normalise.service(document, value, ref, self.around)
             said = said and self._with_drift(said, value["spec"].get("drift", {}))
+            said = said and replace(said, hidden=self._hidden(document, said))
         else:
             said, complaints = normalise.namespace(document, value)
         return said, [_complain(document, path, text, ref) for path, text in complaints]
@@ -258,6 +259,10 @@ class _Reader:
         shown = f"{policy.mode}, ignore {', '.join(policy.ignore)}" if policy.ignore else policy.mode
         places = {"drift": self.settings.drift_at, **said.places}
         return replace(said, drift=policy, shown={**said.shown, "drift": shown}, places=places)
+
+    def _hidden(self, document: Document, said: Service) -> frozenset[str]:
+        of_files = {value for name, value in said.spec.env or () if said.shown.get(f"env.{name}") != value}
+        return used(document.value["spec"], self.around.variables) | of_files
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""

@@ -21,7 +21,7 @@ _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
 _NS = {"us": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000, "h": 3_600_000_000_000}
 _PORT = re.compile(
-    r"(?:(?P<ip>\[[0-9a-fA-F:]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<external>[0-9]*):)?(?P<internal>[0-9]+)(?:/(?P<protocol>\w+))?"
+    r"(?:(?P<ip>\[[0-9a-fA-F:]+\]|[0-9]+(?:\.[0-9]+){3}):)?(?:(?P<external>[0-9]{0,9}):)?(?P<internal>[0-9]{1,9})(?:/(?P<protocol>\w+))?"
 )
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _IMAGE = re.compile(
@@ -100,19 +100,21 @@ def ulimit(name: str, value: int | Mapping[str, int]) -> Ulimit:
 
 def cpus(value: float | str) -> int:
     """Billionths of a CPU."""
-    if str(value).endswith("m") and str(value)[:-1].isdecimal():
+    if re.fullmatch("[0-9]{1,9}m", str(value)):
         raise ValueError(
             f"counts whole CPUs; write cpus: {int(str(value)[:-1]) / 1000:g}", "counts whole CPUs; write it without m"
         )
     try:
-        found = int(Decimal(str(value)) * 1_000_000_000)
-    except (InvalidOperation, ValueError, OverflowError):
-        raise ValueError("must be a number of CPUs like 0.5") from None
-    if found > _LARGEST:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise ValueError("must be a number of CPUs like 0.5")
+    if number > _LARGEST // 1_000_000_000:  # before it is made an integer: an exponent may stand for very many digits
         raise ValueError("is more than any host has; write something like 0.5")
-    if found < 10_000_000:
+    if number < Decimal("0.01"):
         raise ValueError("must be at least 0.01")
-    return found
+    return int(number * 1_000_000_000)
 
 
 def duration(value: str) -> int:
@@ -164,7 +166,7 @@ def image(value: str) -> str:
     if not _IMAGE.fullmatch(value):
         raise ValueError("is no image reference; write something like redis:7.0")
     first, slash, rest = value.partition("/")
-    if first in ("docker.io", "index.docker.io"):
+    if slash and first in ("docker.io", "index.docker.io"):
         value, slash = rest, "/" if "/" in rest else ""
         first = ""
     if not slash:

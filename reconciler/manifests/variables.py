@@ -37,6 +37,17 @@ def uses_variables(written: Any) -> bool:
     return isinstance(written, str) and any(match["inside"] for match in _PATTERN.finditer(written))
 
 
+def used(written: Any, values: Mapping[str, str]) -> frozenset[str]:
+    """The values of the variables that stand in it; what a default says is written, and so not among them."""
+    if isinstance(written, dict):
+        return frozenset().union(*(used(item, values) for item in written.values()))
+    if isinstance(written, list):
+        return frozenset().union(*(used(item, values) for item in written))
+    insides = (match["inside"] or "" for match in _PATTERN.finditer(written if isinstance(written, str) else ""))
+    names = (found["name"] for found in map(_NAME.match, insides) if found)
+    return frozenset(values[name] for name in names if name in values)
+
+
 class _Walk:
     def __init__(self, root: Any, values: Mapping[str, str]) -> None:
         self.kind = root.get("kind") if isinstance(root, dict) else None

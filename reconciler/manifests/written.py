@@ -6,10 +6,11 @@ nothing follows is like no field, but over a template, where it takes the templa
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from .. import schema
-from ..model import Problem
+from ..model import Problem, Revision
 from .reading import Document, Path, read
 
 # Maps whose keys are the author's.
@@ -21,6 +22,13 @@ def documents(file: str, content: bytes) -> tuple[list[Any], list[Problem]]:
     """The value of each document that says anything; the spec of one with a template as it is authored."""
     found, problems = read(file, content)
     return [authored(document) if templated(document.value) else written(document) for document in found], problems
+
+
+def again(revision: Revision) -> bytes:
+    """The manifest of a service as a revision of it was written; what its template said is in there already."""
+    ref, spec = revision.ref, {key: value for key, value in revision.written.items() if key != "template"}
+    meta = {"name": ref.name, "namespace": ref.namespace}
+    return json.dumps({"apiVersion": "lb/v1", "kind": "Service", "meta": meta, "spec": spec}).encode()
 
 
 def templated(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """The nouns that every room speaks in: desired, recorded, observed, and the actions between them. Pure."""
 
-from .action import Action, Advice, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb
+from .action import Action, Advice, Drifted, Guard, Impact, Origin, Outcome, Plan, Replica, Verb, Verdict
 from .cause import RESTART, Cause, Rule
 from .desired import (
     NOWHERE,
@@ -34,6 +34,7 @@ from .recorded import (
     RecordedVolume,
     Removed,
     Revision,
+    Trial,
     UnnamedVolume,
 )
 
@@ -89,9 +90,11 @@ __all__ = [
     "Secret",
     "Service",
     "Spec",
+    "Trial",
     "Ulimit",
     "UnnamedVolume",
     "Update",
     "Verb",
+    "Verdict",
     "Volume",
 ]

@@ -10,10 +10,10 @@ from .cause import Cause
 from .desired import Dependency, Namespace, Problem, Ref, Service
 from .observed import Container, Volume
 from .parts import NamedVolume
-from .recorded import RecordedContainer, RecordedNamespace, RecordedService
+from .recorded import RecordedContainer, RecordedNamespace, RecordedService, Revision
 
-Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held"]
-Origin = Literal["author", "drift", "adoption"]
+Verb = Literal["create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held", "take-back"]
+Origin = Literal["author", "drift", "adoption", "failure"]
 GuardKind = Literal[
     "mass-delete", "adoption", "conflict", "incomplete", "owner", "protected", "restored", "checkout", "dependency"
 ]
@@ -26,6 +26,17 @@ class Replica:
 
     seen: Container
     recorded: RecordedContainer
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The current revision failed soon after it took over: which one comes back, what is wrong, and the container that
+    shows it."""
+
+    revision: Revision
+    former: Revision
+    cause: str
+    container: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,8 @@ class Action:
     image_id: str = ""  # "" when the image is not here yet
     digest: str = ""  # the image's, where it is known before it is pulled
     tidies: bool = False  # only what is left over is removed
+    verdict: Verdict | None = None  # to be recorded first; `recorded` is as it is then
+    instead: Service | None = None  # what the manifest says, where `service` is of the revision that is taken back
     moved: bool = False  # only the digest is new; if that is the very image that runs, nothing is replaced
 
     @property
@@ -73,7 +86,7 @@ class Action:
     @property
     def idle(self) -> bool:
         """Nothing is to be done for it, but to say why it is held."""
-        return self.verb == "held" and not self.replicas
+        return self.verb == "held" and not self.replicas and self.verdict is None
 
 
 @dataclass(frozen=True, slots=True)

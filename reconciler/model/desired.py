@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .parts import EnvFile, Limits, Links, Logging, NamedVolume, Powers, Process, Secret
+
+if TYPE_CHECKING:
+    from .recorded import Revision  # which itself speaks of what is here
 
 Kind = Literal["namespace", "service"]
 Condition = Literal["started", "healthy", "completed"]
@@ -175,7 +178,8 @@ class Service:
     are keyed by canonical field path ("image", "env.LOG_LEVEL", "ports", "volumes./data", "meta.description"):
     how the value was written, for people, and where. `files` maps the digest of each bind's content to the path
     it was read from, relative to the source; `secrets` that of each secret to its absolute path on the host.
-    `volumes` are those that its namespace declares, by their names in the namespace.
+    `volumes` are those that its namespace declares, by their names in the namespace. `hidden` are the values that it
+    got from variables and from files of variables: nothing that is printed or written down may have them.
     """
 
     ref: Ref
@@ -193,6 +197,7 @@ class Service:
     drift: DriftPolicy = DriftPolicy()  # its own over that of lb.yaml
     authored: Mapping[str, Any] = field(default_factory=dict)
     hosts: tuple[str, ...] = ()
+    hidden: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,10 @@ class DeleteBudget:
         return max(self.count, services * self.percent // 100)
 
 
+def _gone(revision: Revision) -> Service | None:
+    """Nothing is known of how it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desired:
     """Everything a source says, read as a whole.
@@ -238,6 +247,8 @@ class Desired:
     `digest` is the SHA-256 of everything that was read: manifests, lb.yaml and what is mounted from the source.
     `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
+    `remake` gives a service as a revision of it was, as far as that can still be had: at least as it was written, with
+    the variables and files of now. Copies of files with the digests `spared` may be wanted again.
     """
 
     source: str
@@ -256,3 +267,5 @@ class Desired:
     elsewhere: frozenset[Ref] = frozenset()
     drift: DriftPolicy = DriftPolicy()
     named: str = ""
+    remake: Callable[[Revision], Service | None] = field(default=_gone, compare=False, repr=False)
+    spared: frozenset[str] = field(default=frozenset(), compare=False)

@@ -109,3 +109,7 @@ class Observed:
     volumes: tuple[Volume, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
+    by_id: Mapping[str, Container] = field(init=False, compare=False, repr=False)  # its containers
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_id", {container.id: container for container in self.containers})

@@ -48,6 +48,7 @@ class Revision:
     cause: str = ""  # why it failed
     logs: tuple[str, ...] = ()  # last lines of the replica that failed
     digest: str = ""  # sha256:... of the image's manifest in its registry; "" for one that came from none
+    promoted: str = ""  # when it became current; "" before, and where an older lb did it
 
     @property
     def said(self) -> Mapping[str, Any]:
@@ -95,6 +96,14 @@ class RecordedNamespace:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """The containers of the current revision took over `since` (RFC 3339) from those of the revision `former`."""
+
+    since: str
+    former: Revision
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedService:
     """`current` is the last good revision; `failed` the latest one when it failed; `pending` one being rolled out."""
 
@@ -115,6 +124,7 @@ class RecordedService:
     hosts: tuple[str, ...] = ()
     restart: str = ""  # when it was asked for, until it is through
     drift: DriftPolicy = field(default_factory=DriftPolicy)
+    trial: Trial | None = None  # None where they took over from none
 
     @property
     def shown(self) -> Revision | None:

@@ -9,8 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..model import RESTART, Action, Advice, Container, Desired, Drifted, Guard, Observed, Plan, Problem, Recorded, Ref
-from . import guards, held, namespaces, removals, services, told, volumes, waiting
+from ..model import (
+    RESTART,
+    Action,
+    Advice,
+    Container,
+    Desired,
+    Drifted,
+    Guard,
+    Observed,
+    Plan,
+    Problem,
+    Recorded,
+    Ref,
+    Service,
+)
+from . import guards, held, monitor, namespaces, removals, services, told, volumes, waiting
+from .monitor import wanted_again
+
+__all__ = ["Answers", "allowed", "authored", "make", "of_another_checkout", "wanted_again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +36,7 @@ class Answers:
 
     `not_in_place` are services whose in-place update the engine refused in this cycle, with its reason; `busy` are
     objects with an action still under way, which are left alone. `take_over`: this checkout of the source counts from
-    now on.
+    now on. `formers` are services as earlier revisions were written (see `wanted_again`), by revision.
     """
 
     adopt: bool = False
@@ -28,6 +45,7 @@ class Answers:
     take_over: bool = False
     not_in_place: Mapping[Ref, str] = field(default_factory=dict)
     busy: frozenset[Ref] = frozenset()
+    formers: Mapping[str, Service] = field(default_factory=dict)
 
 
 def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answers | None = None) -> Plan:
@@ -55,7 +73,8 @@ def make(desired: Desired, recorded: Recorded, observed: Observed, answers: Answ
         if ref in answers.busy or not _selected(owned, ref):
             continue
         look = services.Look(owned.services[ref], recorded, observed, strangers.get(ref, ()), vanished)
-        decided = services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
+        decided = monitor.decide(look, answers.formers, answers.adopt)
+        decided = decided or services.decide(look, answers.not_in_place.get(ref, ""), answers.adopt)
         drifted += told.of_service(look, decided.action)
         advice += told.unnamed(look)
         found += [guard for guard in (decided.guard, told.without_data(look, decided.action)) if guard]

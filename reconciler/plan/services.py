@@ -66,7 +66,7 @@ class _Change:
 
 def decide(look: Look, refused: str, adopt: bool) -> Decision:
     """The action for one service, None when nothing is to be done. `refused` is why it can't be changed in place."""
-    return _with_volumes(_decide(look, refused, adopt), look, adopt)
+    return with_volumes(_decide(look, refused, adopt), look, adopt)
 
 
 def base(look: Look) -> Action:
@@ -94,7 +94,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     begun = known is not None and (known.current is not None or bool(action.replicas))
     if look.strangers and not begun:
         return _adoption(action, look, adopt)
-    if known and known.failed and _would_fail_again(service, known.failed) and _runs(action, known.failed):
+    if known and known.failed and again(action, known.failed):
         return Decision(held.failed(action, known, known.failed))
     if known is None or known.current is None:
         causes = (Cause("new service", at=service.place),)
@@ -102,7 +102,7 @@ def _decide(look: Look, refused: str, adopt: bool) -> Decision:
     return Decision(_change(action, look, known, refused))
 
 
-def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
+def with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
     """A volume that exists and is not the recorded one is used only when a person says so: it holds somebody's data."""
     action = decided.action
     if action is None or action.verb in ("record", "held"):
@@ -125,7 +125,7 @@ def _with_volumes(decided: Decision, look: Look, adopt: bool) -> Decision:
 def replicas_of(known: RecordedService, observed: Observed, policy: DriftPolicy) -> tuple[Replica, ...]:
     """The live containers of a recorded service, without the drift that does not count. Ours by recorded id: a renamed
     one stays ours, a copy is not."""
-    seen = {container.id: container for container in observed.containers}
+    seen = observed.by_id
     return tuple(drift.overlooked(Replica(seen[c.id], c), policy.ignore) for c in known.containers if c.id in seen)
 
 
@@ -216,10 +216,11 @@ def _same(service: Service, revision: Revision) -> bool:
     return all(fingerprint.field_class(path) == "record" for path in changed)
 
 
-def _would_fail_again(service: Service, failed: Revision) -> bool:
-    """Only what the gate can't see is different; a longer time-out, say, is a new chance."""
-    changed = fingerprint.changed_fields(service, failed.digests, failed.id)
-    return all(path.startswith("meta.") for path in changed)
+def again(base: Action, revision: Revision) -> bool:
+    """Whether this is that revision once more: only what the gate can't see is different. A longer time-out, say, is a
+    new chance."""
+    changed = fingerprint.changed_fields(base.service, revision.digests, revision.id) if base.service else ["all"]
+    return all(path.startswith("meta.") for path in changed) and _runs(base, revision)
 
 
 def _runs(base: Action, revision: Revision) -> bool:
@@ -245,7 +246,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     left = _left_behind(service, known, refused)
     if known.restart:
         if not change.replace:
-            base = _of_same_image(base, look, current)
+            base = of_same_image(base, look, current)
         change = replace(change, replace=(*change.replace, Cause(RESTART)), moved=False)
     if change.replace or left.replace:
         change = replace(change, replace=change.replace + left.replace)
@@ -254,7 +255,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
         if drifting.found(replace(base, base=current.base), known).causes:
             base = replace(base, moved=False)
         return _resumed(base, known)
-    base = _of_same_image(replace(base, base=current.base, fingerprint=current.fingerprint), look, current)
+    base = of_same_image(replace(base, base=current.base, fingerprint=current.fingerprint), look, current)
     found = drifting.found(base, known)
     if change.in_place:
         return replace(base, verb="update", causes=change.causes + found.causes, impact="in-place", resizes=True)
@@ -271,7 +272,7 @@ def _change(base: Action, look: Look, known: RecordedService, refused: str) -> A
     return replace(base, verb="record", causes=causes) if causes else None
 
 
-def _of_same_image(base: Action, look: Look, current: Revision) -> Action:
+def of_same_image(base: Action, look: Look, current: Revision) -> Action:
     """Its replicas stay alike, wherever the tag points now; what was pruned is pulled again by its digest."""
     if current.image_id in look.observed.images.values():
         return replace(base, image_id=current.image_id, digest=current.digest)

@@ -10,9 +10,9 @@ from ..model import Action, Outcome, Plan, Problem, RecordedNamespace, RecordedS
 from ..reconcile import Cycle
 from ..status import Status
 
-VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "record", "held")
+VERBS = ("create", "update", "replace", "scale", "remove", "adopt", "heal", "take-back", "record", "held")
 _SIGNS = {"create": "+", "update": "~", "replace": "±", "scale": "~", "remove": "-", "adopt": "<", "heal": "!",
-          "record": "·", "held": "x"}  # fmt: skip
+          "take-back": "↩", "record": "·", "held": "x"}  # fmt: skip
 Table = list[list[str]]
 
 

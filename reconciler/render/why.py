@@ -11,7 +11,13 @@ from ..model import RESTART, Activity, Cause, Ref, Revision
 from .tables import age, columns, plain
 
 ENTRIES = 5
-_MADE = {"replace": "was replaced", "create": "was made", "adopt": "was adopted"}  # actions that give it containers
+_MADE = {
+    "replace": "was replaced",
+    "create": "was made",
+    "adopt": "was adopted",
+    "take-back": "was taken back",
+}  # actions that give it containers
+_AFRESH = ("replace", "take-back")
 _OF_FIELD = {
     "record": "is written down; the engine is not called",
     "scale": "adds or removes some; the others stay",
@@ -22,6 +28,7 @@ _OF_ACTION = {
     "create": "what is new is made",
     "adopt": "what a lost state had made is taken over as it is",
     "heal": "what runs is put back to what is recorded",
+    "take-back": "what failed soon after it took over gives way to what ran before",
     "remove": "what the source no longer holds is removed; volumes stay",
 }
 
@@ -40,7 +47,7 @@ class Story:
     def last(self) -> Activity | None:
         """Its last replacement; where there was none, what made its containers."""
         found = [entry for entry in self.entries if entry.reason in _MADE]
-        return next((entry for entry in found if entry.reason == "replace"), found[0] if found else None)
+        return next((entry for entry in found if entry.reason in _AFRESH), found[0] if found else None)
 
     def number(self, entry: Activity) -> str:
         found = next((revision for revision in self.revisions if revision.id == entry.revision), None)
@@ -58,7 +65,7 @@ def rule(entry: Activity, cause: Cause) -> str:
         return f"{cause.field.partition(' (')[0]} {_OF_FIELD[cause.rule]}"
     if cause.field == RESTART:
         return "a person wanted new containers of what runs"
-    return _OF_ACTION.get(entry.reason.partition("-")[0], "")
+    return next((text for verb, text in _OF_ACTION.items() if entry.reason.startswith(verb)), "")
 
 
 def why_text(story: Story, now: str) -> str:

@@ -13,14 +13,15 @@ from threading import Event
 
 from ..clock import seconds
 from ..drift import completed, meets
-from ..errors import EngineError, EngineUnreachable, InterruptedByUser, NotFound, NotReady
+from ..errors import EngineError, InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
+from ..runtime import LOG_LINES, LogStream
+from ..streams import tail
 from .calls import Calls
 
 SECOND = 1_000_000_000
 CRASHES = 3
 DEPENDENCY_PATIENCE = 60.0  # seconds
-LOG_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +150,7 @@ def _hopeless(seen: Container) -> str:
 
 
 def _last_lines(calls: Calls, container: str) -> tuple[str, ...]:
-    try:
-        chunks = calls.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
-        text = b"".join(data for _, data in chunks).decode("utf-8", "replace")
-    except EngineUnreachable:
-        raise
-    except EngineError as error:  # some logging drivers keep nothing to read
-        return (f"(no log lines: {error.message})",)
-    return tuple(text.splitlines()[-LOG_LINES:])
+    def read() -> LogStream:
+        return calls.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
+
+    return tail(read, LOG_LINES)

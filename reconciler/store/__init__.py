@@ -200,14 +200,21 @@ class Store:
     def promote(self, revision: str, service: Service, source: str) -> None:
         """The pending revision is good: it is current now, and its containers run it."""
         with self._transaction() as db:
-            revising.promote(db, revision, service.ref)
-            rows.put_service(db, service, source, self._clock())
+            at = self._clock()
+            revising.promote(db, revision, service.ref, at)
+            rows.put_service(db, service, source, at)
 
     def fail(self, revision: str, cause: str, logs: Sequence[str]) -> None:
         """Remembered apart from the current one, so that it is not tried again until something changes. A restart that
         was asked for is not tried again either."""
         with self._transaction() as db:
             revising.fail(db, revision, cause, logs, self._clock())
+
+    def fall_back(self, revision: str, former: str, cause: str, logs: Sequence[str]) -> None:
+        """The current revision failed soon after it took over: as `fail`, and the former one is current again, though
+        its containers may be gone."""
+        with self._transaction() as db:
+            revising.fall_back(db, revision, former, cause, logs, self._clock())
 
     def order_restart(self, ref: Ref) -> None:
         """Stands until a revision that is opened from now on is promoted, any fails, or the service is removed."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 from ..errors import StateError
 
 FILE = "state.db"
+_NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL}
 BUSY = 10.0  # seconds to wait for another process's transaction
 
 
@@ -26,6 +29,8 @@ def connect(directory: Path, create: bool) -> sqlite3.Connection:
         file.chmod(0o600)
     elif not _is_there(file):
         return _open(":memory:")
+    else:
+        return _to_read(file)
     return _open(str(file))
 
 
@@ -64,6 +69,32 @@ def _is_there(file: Path) -> bool:
 
 def _open(target: str) -> sqlite3.Connection:
     return sqlite3.connect(target, isolation_level=None, check_same_thread=False, timeout=BUSY)
+
+
+def _to_read(file: Path) -> sqlite3.Connection:
+    """SQLite opens no log without a file beside it. Where that is not there and can't be made, because the disk is full
+    or can only be read, a copy is opened: nobody else has the state open then, or it would be there."""
+    db = _open(str(file))
+    try:
+        write_ahead(db)
+        db.execute("select 1 from sqlite_schema")
+    except sqlite3.OperationalError as error:
+        db.close()
+        if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+            raise
+        return _copied(file)
+    return db
+
+
+def _copied(file: Path) -> sqlite3.Connection:
+    memory = _open(":memory:")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in (FILE, f"{FILE}-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(file.with_name(name), Path(folder) / name)
+        with contextlib.closing(_open(str(Path(folder) / FILE))) as copy:
+            copy.backup(memory)
+    return memory
 
 
 @contextlib.contextmanager

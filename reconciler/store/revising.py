@@ -10,14 +10,14 @@ from ..model import Ref, Service
 from . import orders, rows
 
 
-def promote(db: sqlite3.Connection, revision: str, ref: Ref) -> None:
+def promote(db: sqlite3.Connection, revision: str, ref: Ref, at: str) -> None:
     """It is the service's current one; the one before, and one that failed, are superseded."""
     db.execute(
         "update revisions set status = 'superseded' where namespace = ? and service = ? "
         "and status in ('current', 'failed') and id != ?",
         (*ref, revision),
     )
-    db.execute("update revisions set status = 'current' where id = ?", (revision,))
+    db.execute("update revisions set status = 'current', promoted = ? where id = ?", (at, revision))
     db.execute(
         "update containers set revision = ? where namespace = ? and service = ? "
         "and base = (select base from revisions where id = ?)",
@@ -39,6 +39,12 @@ def fail(db: sqlite3.Connection, revision: str, cause: str, logs: Sequence[str],
     ).fetchone()
     if row:
         orders.clear(db, Ref(*row))
+
+
+def fall_back(db: sqlite3.Connection, revision: str, former: str, cause: str, logs: Sequence[str], at: str) -> None:
+    """The current revision has failed after all: the one that it took over from is current again."""
+    fail(db, revision, cause, logs, at)
+    db.execute("update revisions set status = 'current' where id = ?", (former,))
 
 
 def record(db: sqlite3.Connection, service: Service, digests: Mapping[str, str], at: str) -> None:

@@ -23,11 +23,17 @@ from ..model import (
     Ref,
     Revision,
     Service,
+    Trial,
     UnnamedVolume,
 )
 from ..runtime import Effect
 from . import orders
 
+# Of each service, when the containers of its current revision took over, and the revision that they took over from.
+_TRIALS = """
+    select base.promoted as since, former.* from revisions now join revisions base on base.id = now.base
+    join revisions former on former.id = base.parent where now.status = 'current' and base.promoted != ''
+"""
 RESTORED = "restored_at"  # meta: source → when a backup of the state was put back and not looked at since
 
 
@@ -59,15 +65,19 @@ def recorded(db: sqlite3.Connection, since: float, stale: str) -> Recorded:
     containers: dict[Ref, list[RecordedContainer]] = {}
     for row in db.execute("select * from containers order by number, attempt"):
         containers.setdefault(Ref(row["namespace"], row["service"]), []).append(_container(row))
+    trials = {
+        Ref(row["namespace"], row["service"]): Trial(row["since"], to_revision(row)) for row in db.execute(_TRIALS)
+    }
     notes = {Ref(r["namespace"], r["service"]): str(r["text"]) for r in db.execute("select * from notes")}
     asked = orders.restarts(db)
     services = {
         ref: replace(
-            _service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""), restart=asked.get(ref, "")
+            _service(row, ref, revisions, containers.get(ref, [])), note=notes.get(ref, ""), restart=asked.get(ref, ""),
+            trial=trials.get(ref),
         )
         for row in db.execute("select * from services order by namespace, name")
         for ref in [Ref(row["namespace"], row["name"])]
-    }
+    }  # fmt: skip
     removed = {
         row["source"]: row["n"]
         for row in db.execute("select source, count(*) as n from removals where at >= ? group by source", (since,))
@@ -183,11 +193,11 @@ def put_container(db: sqlite3.Connection, c: RecordedContainer) -> None:
 
 def put_revision(db: sqlite3.Connection, r: Revision) -> None:
     db.execute(
-        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "insert into revisions values (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
         (
             r.id, *r.ref, r.number, r.parent, r.base, r.status, r.created, r.updated, r.fingerprint, r.image,
             r.image_id, r.replicas, r.memory, in_order(r.written), dump(r.shown), dump(r.digests), r.cause,
-            json.dumps(list(r.logs)), r.digest, in_order(r.authored), r.restart,
+            json.dumps(list(r.logs)), r.digest, in_order(r.authored), r.restart, r.promoted,
         ),
     )  # fmt: skip
 
@@ -289,6 +299,7 @@ def to_revision(row: sqlite3.Row) -> Revision:
         logs=tuple(json.loads(row["logs"])),
         digest=row["digest"],
         restart=bool(row["restart"]),
+        promoted=row["promoted"],
     )
 
 

@@ -103,4 +103,8 @@ MIGRATIONS = (
         created text not null
     ) strict;
     """,
+    """
+    alter table revisions add column promoted text not null default '';
+    alter table removed_revisions add column promoted text not null default '';
+    """,
 )

@@ -7,7 +7,7 @@ the time each waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event, Thread
@@ -25,6 +25,7 @@ from reconciler.runtimes.engine import Engine
 from reconciler.store import Store
 from tests.chaos.conftest import FULL
 from tests.chaos.test_fault_matrix import combinations, staged
+from tests.support.eventually import eventually
 from tests.support.faults import FAULTS, Died, Hook, Point, WatchedCalls, WatchedStore
 from tests.support.ledger import Ledger
 from tests.support.oracle import Before, Wanted, judge
@@ -39,14 +40,16 @@ EVERY = 1 if FULL else 5  # so many-th combination
 class Life:
     """One process that runs a daemon. What it logs is kept, for people who look why it went wrong."""
 
-    def __init__(self, world: World, wanted: Desired, hook: Hook) -> None:
+    def __init__(
+        self, world: World, wanted: Desired, hook: Hook, calls: Callable[[Hook], WatchedCalls] = WatchedCalls
+    ) -> None:
         self.store, self.wakes, self.stop, self.log = Store.open(world.state), Wakes(), Event(), list[str]()
         self.hook = hook
         watched = cast(Store, WatchedStore(self.store, hook))
         self.daemon = Daemon(
             Doors(
                 read=lambda: wanted,
-                connect=lambda: Engine(WatchedCalls(hook), str(world.state), clock.now),
+                connect=lambda: Engine(calls(hook), str(world.state), clock.now),
                 lock=lambda info: Lock.acquire("engine", "daemon", world.state / "lock"),
                 store=watched,
                 publish=lambda recorded, observed: None,
@@ -136,3 +139,28 @@ def test_it_comes_back_by_itself(scenario: Scenario, folder: Path, ledger: Ledge
         ledger.count("Under a daemon, in memory", f"{point.kind} {point.verb}", fault, outcome)
     text = ["\n    ".join([f"{c[0]} / {c[1]}:", *wrong]) for c, wrong in zip(chosen, came, strict=True) if wrong]
     assert not text, "\n".join(text)
+
+
+class Silent(WatchedCalls):
+    """An engine whose events have stopped to come, and nobody is told."""
+
+    def changes(self) -> Iterator[None]:
+        Event().wait()
+        yield None
+
+
+def test_without_events_it_looks_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was killed is seen at the next look that nothing asked for, and that is within a minute."""
+    assert daemon.PERIOD <= 60
+    monkeypatch.setattr(daemon, "PERIOD", 0.2)
+    scenario = next(s for s in SCENARIOS if s.name == "scale up")
+    found, _ = staged(scenario.name, folder, back=False)
+    world = found.clone(folder)
+    life = Life(world, scenario.before, Hook(world.engine), Silent)
+    try:
+        (one,) = (key for key in found.old if world.engine.inspect(key).state == "running")
+        world.engine.stop(one, 0)
+        eventually(lambda: world.engine.inspect(one).state == "running")
+        assert eventually(lambda: any("heal" in line and "was stopped" in line for line in life.log))
+    finally:
+        life.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -70,3 +71,34 @@ def test_no_mutating_call_for_an_unchanged_example(example: Path, tmp_path: Path
         assert apply() == nothing
         assert proxy.requests and proxy.mutating == []
         assert running(engine) == before
+
+
+@pytest.mark.parametrize("restart", ["unless-stopped", "no"])
+def test_a_restart_of_the_engine_is_no_failure_of_what_took_over_before(restart: str, tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    namespace = {"apiVersion": "lb/v1", "kind": "Namespace", "meta": {"name": "t"}}
+    (folder / "t.yaml").write_text(json.dumps(namespace))
+    with own_engine(IMAGES_USED[:1]) as engine:
+        env = {**os.environ, "DOCKER_HOST": f"unix://{engine.socket}", "LB_STATE": str(tmp_path / "state")}
+
+        def apply() -> str:
+            command = [LB, "apply", "--yes", str(folder)]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        for value in ("1", "2"):
+            update = {"min_ready": "0s", "monitor": "10m"}
+            spec = {"image": IMAGES_USED[0], "command": ["sleep", "1000"], "init": True, "restart": restart}
+            meta = {"name": "a", "namespace": "t"}
+            service = {"apiVersion": "lb/v1", "kind": "Service", "meta": meta}
+            service["spec"] = {**spec, "update": update, "env": {"A": value}}
+            (folder / "a.yaml").write_text(json.dumps(service))
+            apply()
+        before = running(engine)
+        engine.stop()
+        engine.start()
+        eventually(lambda: running(engine).keys() == before.keys(), 60)
+        assert "take-back" not in apply()
+        assert running(engine).keys() == before.keys()

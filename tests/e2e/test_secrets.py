@@ -50,6 +50,25 @@ def test_a_secret_is_a_file_that_any_user_of_the_container_reads_and_none_of_the
     assert sandbox.apply().out == "no changes\n"
 
 
+def test_what_a_failing_replica_prints_of_its_values_is_shown_nowhere(sandbox: Sandbox, vault: Path) -> None:
+    put(vault, "password", f"{CANARY}-secret\n")
+    sandbox.write("app.env", f"OTHER={CANARY}-file\n")
+    sandbox.namespace()
+    said = 'echo "said: $KEY $OTHER $(cat /run/secrets/password) $0"; exit 3'
+    sandbox.service("a", secrets=["password"], env={"KEY": "${KEY}"}, env_file="./app.env", restart="no",
+                    command=["sh", "-c", said, "${WORD}"], update={"min_ready": "1s"})  # fmt: skip
+    values = ["--set", f"KEY={CANARY}-variable", "--set", f"WORD={CANARY}-word"]
+    failed = sandbox.apply(*values, code=1)
+    again = sandbox.apply(*values, code=1)  # held
+    commands = (["describe", "t/a"], ["activity", "-o", "json"], ["history", "t/a", "-o", "json"], ["status"],
+                ["get", "service", "t/a", "-o", "json"], ["why", "t/a"])  # fmt: skip
+    shown = [sandbox.lb(*command, code=None) for command in commands]
+    assert "said: *** *** *** ***" in failed.out + failed.err
+    for result in (failed, again, *shown):
+        assert CANARY not in result.out + result.err
+    assert all(CANARY.encode() not in file.read_bytes() for file in sandbox.state.glob("state.db*"))
+
+
 def test_a_rotation_replaces_its_users_only(sandbox: Sandbox, vault: Path) -> None:
     put(vault, "password", CANARY)
     sandbox.namespace()

@@ -28,7 +28,7 @@ WRITES = {
     *("begin", "end", "raise_attempts", "open_revision", "set_image", "promote", "fail", "record_service"),
     *("record_namespace", "forget_namespace", "forget_service", "adopt", "adopt_network", "adopt_volume"),
     *("add_activity", "set_notes", "bind_engine", "forget_containers", "settle_restore", "record_source"),
-    *("order_restart", "order_retry", "call_off_restart", "settle_unnamed"),
+    *("order_restart", "order_retry", "call_off_restart", "settle_unnamed", "fall_back"),
 }
 # A mutating call → the steps one of which must have been written ahead.
 CALLS = {

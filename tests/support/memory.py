@@ -174,6 +174,7 @@ class Memory(Calls):
                     raise errors.NotFound(f"network {joined['NetworkID'][:12] or name} not found")
                 joined["NetworkID"] = joined["NetworkID"] or self._network_id(name)
             self._take_ports(raw)
+            raw["RestartCount"] = 0
             self._run(raw)
 
     def stop(self, container: str, grace: int) -> None:
@@ -297,6 +298,12 @@ class Memory(Calls):
         """As a dockerd that is killed while it starts the container, and started again."""
         held = self._find(container)
         held.raw["State"] |= {"Status": "created", "Error": f"task {held.raw['Id']}: already exists"}
+
+    def crash(self, container: str) -> None:
+        """Its process ends by itself, and the engine starts it again."""
+        raw = self._find(container).raw
+        raw["RestartCount"] += 1
+        raw["State"] |= {"FinishedAt": now(), "StartedAt": now()}
 
     # --- what a person might do by hand
 

@@ -70,6 +70,7 @@ def judge(engine: Memory, state: Path, before: Before, wanted: Wanted) -> list[s
     wrong += [f"volume {name} is gone" for name in before.volumes - volumes]
     mounted = {f"lb.{ref.namespace}.{m.source}" for ref, s in wanted.live.services.items() for m in s.spec.mounts}
     wrong += [f"volume {name} is missing" for name in mounted - volumes]
+    wrong += _judge_unnamed(state, {volume.name for volume in engine.all_volumes() if volume.unnamed})
     return wrong + _judge_state(state, set(ours), set(networks.values()), wanted.loose)
 
 
@@ -104,6 +105,14 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
         }  # fmt: skip
         wrong += [f"{row['Name']}: {key} is {now}, wanted {then}" for key, (now, then) in facts.items() if now != then]
     return wrong
+
+
+def _judge_unnamed(state: Path, made: set[str]) -> list[str]:
+    """Each that the engine made for a container of ours is known for good, so that a person may remove it."""
+    with sqlite3.connect(f"file:{state / 'state.db'}?mode=ro", uri=True) as db:
+        known = {row[0] for row in db.execute("select name from unnamed_volumes")}
+    db.close()
+    return [f"volume {name[:12]} has no name and is not in the state" for name in made - known]
 
 
 def _judge_state(state: Path, ours: set[str], networks: set[str], loose: frozenset[Ref]) -> list[str]:

@@ -84,10 +84,8 @@ def own_engine(images: list[str], *flags: str) -> Iterator[OwnEngine]:
     engine = OwnEngine(folder, holder.pid)
     try:
         engine.start(*flags)
-        saved = subprocess.run(["docker", "save", *images], check=True, capture_output=True).stdout
-        subprocess.run(
-            ["docker", "-H", f"unix://{engine.socket}", "load"], input=saved, check=True, capture_output=True
-        )
+        saved = _docker(["save", *images])
+        _docker(["-H", f"unix://{engine.socket}", "load"], saved)
         yield engine
         with contextlib.closing(engine.api) as api:
             for row in api.containers(all=True):
@@ -98,6 +96,12 @@ def own_engine(images: list[str], *flags: str) -> Iterator[OwnEngine]:
         holder.terminate()
         holder.wait()
         shutil.rmtree(folder)
+
+
+def _docker(arguments: list[str], given: bytes = b"") -> bytes:
+    done = subprocess.run(["docker", *arguments], input=given, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
 
 
 def _end_all(folder: Path) -> None:

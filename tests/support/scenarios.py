@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -48,6 +48,11 @@ def with_still(*services: Service, namespaces: tuple[str, ...] = ("t",)) -> Desi
     return source(*STILL, *services, namespaces=namespaces)
 
 
+def remaking(desired: Desired, before: Desired) -> Desired:
+    """What was written before can be read again."""
+    return replace(desired, remake=lambda revision: before.services.get(revision.ref))
+
+
 @dataclass(frozen=True)
 class Scenario:
     """`before` is applied without faults, then `wanted` with one. `good` is what is to be live in the end where that
@@ -60,6 +65,7 @@ class Scenario:
     good: Desired | None = None
     floor: int = 0
     lost: bool = False  # the state was lost in between
+    dies: bool = False  # `wanted` was applied without faults too, and a replica of the service `a` died soon after
     restart: bool = False  # a person asks for new containers of the service `a` in between
     reversible: bool = True
     removes: bool = False  # then the way back is blocked by copies of what was removed, which is right
@@ -67,6 +73,7 @@ class Scenario:
 
 _NEW = (("A", "b"),)
 _BOTH = with_still(service("a", replicas=2, restart="always"))
+_TOOK_OVER = with_still(service("a", replicas=2, restart="always", env=_NEW))
 _PORT = Port(80, "tcp", 8080, "127.0.0.1")
 _DATA = Mount("/data", "volume", "data")
 
@@ -116,6 +123,7 @@ SCENARIOS = [
         good=_BOTH,
         floor=2,
     ),
+    Scenario("taken back", _BOTH, remaking(_TOOK_OVER, _BOTH), good=_BOTH, floor=2, dies=True),
     Scenario(
         "adoption",
         with_still(service("a", replicas=2, mounts=(_DATA,))),
@@ -179,9 +187,14 @@ class Stage:
 
 
 def stage(scenario: Scenario, folder: Path, *, back: bool = False) -> Stage:
-    world = World(Memory(), Path(tempfile.mkdtemp(dir=folder)))
+    engine = Memory()
+    engine.declared = dict.fromkeys(engine.images_here.values(), ("/unnamed",))
+    world = World(engine, Path(tempfile.mkdtemp(dir=folder)))
     world.cycle(scenario.before)
     engine = world.engine
+    if scenario.dies:
+        world.cycle(scenario.wanted)
+        engine.crash(next(k for k, row in engine.raw().items() if row["Config"]["Labels"]["lb.service"] == "a"))
     live = engine.raw()
     still = frozenset(
         key for key, row in live.items() if row["Config"]["Labels"]["lb.service"] in {"still", "calm", "even"}

@@ -188,3 +188,10 @@ def test_what_may_be_declared_in_a_broken_file_is_not_called_missing() -> None:
 )
 def test_what_would_mean_nothing_is_refused(spec: str, message: str) -> None:
     assert [problem.message for problem in load(spec).problems] == [message]
+
+
+def test_a_service_knows_the_values_that_nothing_may_show() -> None:
+    spec = "command: [run, '--key=${WORD}']\nenv: {A: plain, B: 'x-${BYTES}', C: '${NONE:-default}'}\nenv_file: a.env"
+    web = load(spec.replace("A: plain, ", "")).services[WEB]
+    assert web.hidden == {"hunter2", VALUES["BYTES"], f"x-{VALUES['BYTES']}", "default"}
+    assert load("env: {A: plain}").services[WEB].hidden == frozenset()

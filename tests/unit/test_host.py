@@ -321,7 +321,7 @@ def test_a_source_does_not_bring_the_settings_of_its_host(tmp_path: Path) -> Non
 
 def test_an_ordinary_source_comes_back_as_it_is(tmp_path: Path) -> None:
     desired = world(make_service(), make_service("db"))
-    assert hosts.judge(desired, host(tmp_path)) is desired
+    assert hosts.judge(desired, host(tmp_path)) == desired
 
 
 def test_what_is_denied_is_left_out_and_stays_mentioned(tmp_path: Path) -> None:

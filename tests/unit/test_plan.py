@@ -600,7 +600,7 @@ def test_while_a_revision_is_held_the_good_replicas_are_mended() -> None:
     assert (action.verb, action.idle, stopped.plan().changes) == ("held", False, True)
     assert [str(c) for c in action.causes] == ["revision 1 failed: it crashed", "replica 1 was stopped (exit 1)"]
     gone = world.misses("web-2").plan().actions[0]
-    assert gone.idle and str(gone.causes[-1]) == "replica 2 was removed"
+    assert gone.idle and "replica 2 was removed" in map(str, gone.causes)
     assert stopped.misses("net-shop").plan().actions[-1].idle, "its network comes first"
 
 

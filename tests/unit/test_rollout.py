@@ -430,3 +430,18 @@ def test_where_nothing_is_rolled_back_what_was_finished_serves_on() -> None:
 def test_a_service_is_needed() -> None:
     with pytest.raises(ValueError, match="carries no service"):
         rollout.steps(Action("replace", PAIR.ref))
+
+
+def test_taking_back_makes_the_good_ones_and_keeps_one_that_failed() -> None:
+    new = make_service(replicas=2, image="docker.io/library/nginx:2")
+    recorded = make_recorded(PAIR, failed=make_revision(new, 1, status="failed"))
+    bad = [tried(n, n + 2, "running", "unless-stopped") for n in (1, 2)]
+    check(
+        make_action("take-back", PAIR, *bad, recorded=recorded),
+        """
+        create 1 new; start 1 new; await 1 new; stop 1 web-1-3
+        create 2 new; start 2 new; await 2 new; stop 2 web-2-4
+        finally pin 2 web-2-4 no
+        finally remove 1 web-1-3
+        """,
+    )

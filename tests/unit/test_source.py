@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler import source
 from reconciler.errors import SourceError
-from reconciler.model import Desired, Ref
+from reconciler.model import Desired, Ref, Revision
+from tests.support.build import make_revision, make_service
 
 NAMESPACE = "apiVersion: lb/v1\nkind: Namespace\nmeta: {name: demo}\n"
 DEMO, WEB, REDIS = Ref("demo"), Ref("demo", "web"), Ref("demo", "redis")
@@ -330,3 +334,25 @@ def test_where_each_object_stands(root: Path) -> None:
     assert files.stand[WEB] == [("apps/web.yaml", 1)] and files.stand[REDIS] == [("apps/redis.yml", 0)]
     assert files.stand[DEMO] == [("namespace.yaml", 0)] and "bad.yaml" in str(files.problems[0])
     assert (files.name, files.root) == ("shop", root)
+
+
+def revision(name: str, written: Mapping[str, Any]) -> Revision:
+    return replace(make_revision(make_service(name, "demo")), written=written)
+
+
+def test_a_service_is_read_again_as_an_earlier_revision_was_written(tmp_path: Path) -> None:
+    """Where its manifest stands, with the variables and files of now; what the template said is in there already."""
+    templates = "templates: {web: {env: {T: new}}}\n"
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "lb.yaml").write_text(f"name: src\nvariables: {{TAG: '2'}}\n{templates}")
+    (tmp_path / "shop" / "x.conf").write_text("x")
+    (tmp_path / "shop" / "all.yaml").write_text(NAMESPACE)
+    now = "apiVersion: lb/v1\nkind: Service\nmeta: {name: web, namespace: demo}\nspec: {image: app:3, template: web}\n"
+    (tmp_path / "shop" / "web.yaml").write_text(now)
+    desired = source.read(tmp_path, variables={})
+    written = {"image": "app:${TAG}", "template": "web", "env": {"T": "old"}, "volumes": ["./x.conf:/x:ro"]}
+    found = desired.remake(revision("web", written))
+    assert found and found.spec.image == "docker.io/library/app:2" and found.spec.env == (("T", "old"),)
+    assert list(found.files.values()) == ["shop/x.conf"]
+    assert desired.remake(revision("web", {"image": "app:${NOT_ANY_MORE}"})) is None
+    assert desired.remake(revision("gone", written)) is None

@@ -419,7 +419,7 @@ def test_promotion(store: Store, clock: Time) -> None:
     changed = replace(service(cpus=2), description="New", place=Place("moved.yaml", 1), labels={})
     second = promoted(store, changed, first)
     known = store.recorded().services[WEB]
-    assert known.current == replace(second, status="current")
+    assert known.current == replace(second, status="current", promoted=clock())
     assert (known.pending, known.failed) == (None, None)
     assert (second.number, second.parent) == (2, first.id)
     assert (known.description, known.place.file, known.labels) == ("New", "moved.yaml", {})
@@ -495,7 +495,7 @@ def test_a_state_without_digests_becomes_one_with(tmp_path: Path) -> None:
 
 
 def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> None:
-    first = promoted(store, service())
+    first, since = promoted(store, service()), clock()
     store.fail(open_revision(store, service(cpus=1), first).id, "crashed", [])
     clock.at += 1
     changed = replace(service(), description="New", shown={"image": "nginx:one"}, written={"image": "nginx:one"})
@@ -503,8 +503,9 @@ def test_record_only_changes_keep_id_and_number(store: Store, clock: Time) -> No
     store.record_service(changed, "other", digests)
     known = store.recorded().services[WEB]
     assert known.current == replace(
-        first, status="current", written=changed.written, shown=changed.shown, digests=digests, updated=clock()
-    )
+        first, status="current", written=changed.written, shown=changed.shown, digests=digests, updated=clock(),
+        promoted=since,
+    )  # fmt: skip
     assert (known.failed, known.description, known.source) == (None, "New", "other")
 
 
@@ -802,3 +803,19 @@ def test_what_is_kept_of_a_revision_is_all_of_it(store: Store) -> None:
         return [(row["name"], row["type"]) for row in store._db.execute(f"pragma table_info({table})")]
 
     assert columns("removed_revisions") == columns("revisions")
+
+
+def test_a_revision_that_took_over_and_failed_gives_way(store: Store, clock: Time) -> None:
+    first = promoted(store, service())
+    assert store.recorded().services[WEB].trial is None, "it took over from none"
+    clock.at += 1
+    second, since = promoted(store, service(image="other"), first), clock()
+    clock.at += 1
+    third = promoted(store, service(image="other", memory=1 << 30), second, second.base)
+    trial = store.recorded().services[WEB].trial
+    assert trial and (trial.since, trial.former.id) == (since, first.id), "its containers took over then"
+    store.fall_back(third.id, first.id, "it died", ["last words"])
+    known = store.recorded().services[WEB]
+    assert known.current and known.failed
+    assert (known.current.id, known.failed.id, known.failed.cause) == (first.id, third.id, "it died")
+    assert known.failed.logs == ("last words",) and known.trial is None

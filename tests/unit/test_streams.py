@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import EngineError, NotFound
 from reconciler.runtime import LogStream
-from reconciler.streams import LONGEST, Merged, Piece, chunks, lines
+from reconciler.streams import LONGEST, Merged, Piece, chunks, lines, without
 from tests.support.eventually import eventually
 from tests.support.taps import Flood, Tap
 
@@ -142,3 +142,11 @@ def test_streams_join_later() -> None:
     merged.attach("r2", two)
     assert eventually(lambda: names(merged.take())) == {"r2"}
     merged.close()
+
+
+def test_values_that_must_not_be_seen_are_hidden_in_what_was_said() -> None:
+    hidden = ["hunter2", "hunter2-longer", "abc", "first\n  second line \n", "a.c*"]
+    said = ["with hunter2-longer!", "hunter2hunter2", "abc", "first of it", "x second line", "a.c* aXc*", ""]
+    shown = ["with ***!", "******", "abc", "*** of it", "x ***", "*** aXc*", ""]
+    assert without(hidden, said) == tuple(shown)
+    assert without([], said) == tuple(said) and without(["", "\n"], ["x"]) == ("x",)
