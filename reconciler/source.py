@@ -120,7 +120,7 @@ class Source:
             joined = reading.joined(files, stdin)
             pages = dict(found.pages)
             found.pages |= joined
-            desired = replace(_desired(root, found, self.host), named=str(_named(self.path, root)))
+            desired = replace(_desired(root, found, self.host), named=str(walk.named(self.path, root)))
             again = _Reading(root, settings, reading.variables, Seen(), {})
             desired = replace(desired, remake=functools.partial(again.remade, desired))
         self._settings, self._pages = settings, pages
@@ -291,15 +291,6 @@ def _root(path: Path) -> tuple[Path, str]:
 def _called(settings: manifests.Settings, root: Path) -> str:
     # What is fetched lies in another folder for each commit, and is one source all the same.
     return settings.name or remote.name(root) or str(root)
-
-
-def _named(path: Path, root: Path) -> Path:
-    """The root as it was named, where a link leads there; the shell's own idea of the current folder counts."""
-    if not path.is_absolute():
-        shell = Path(os.environ.get("PWD", ""))
-        path = (shell if shell.is_absolute() and shell.is_dir() and shell.samefile(".") else Path.cwd()) / path
-    here = Path(os.path.normpath(path))
-    return next((folder for folder in (here, *here.parents) if folder.resolve() == root), root)
 
 
 def _settings(root: Path, seen: Seen, before: _Settings) -> _Settings:

@@ -70,3 +70,12 @@ def followed(root: Path, entry: os.DirEntry[str]) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "the link leads to no regular file; remove it")
     return status
+
+
+def named(path: Path, root: Path) -> Path:
+    """The root as it was named, where a link leads there; the shell's own idea of the current folder counts."""
+    if not path.is_absolute():
+        shell = Path(os.environ.get("PWD", ""))
+        path = (shell if shell.is_absolute() and shell.is_dir() and shell.samefile(".") else Path.cwd()) / path
+    here = Path(os.path.normpath(path))
+    return next((folder for folder in (here, *here.parents) if folder.resolve() == root), root)

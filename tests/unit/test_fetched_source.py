@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import remote
+from reconciler import handover, remote
 from tests.support.desk import Desk
 from tests.support.git import commit, git
 
@@ -148,3 +148,13 @@ def test_how_it_stands_is_shown(fetched: Desk) -> None:
     fetched.apply("shop")
     assert "gone" not in fetched.lb("status").out
     assert f"ok    remote      shop at {head[:12]}" in fetched.lb("doctor").out
+
+
+def test_an_apply_that_read_another_commit_than_the_daemon_is_of_the_same_source(fetched: Desk) -> None:
+    fetched.apply("shop")
+    one = remote.current(fetched.state, "shop").resolve()
+    push(fetched, "2")
+    fetched.apply("shop")
+    other = remote.current(fetched.state, "shop").resolve()
+    assert one != other and handover._same(str(one), str(other))
+    assert not handover._same(str(one), str(fetched.folder)) and not handover._same(str(one), str(one.parent / "git"))
