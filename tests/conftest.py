@@ -24,7 +24,9 @@ LB = str(Path(sys.executable).parent / "lb")
 IMAGES = os.environ.get("LB_TEST_IMAGES", "lb.local/")
 PREFIX = "lbtest-"
 BUSYBOX = f"{IMAGES}busybox:1.35"
-SECOND = "the second engine"  # the group of the tests that use it, or one of their own
+# Groups of tests, each for one worker. The first engine is the one that answers; the others are started by the worker,
+# and what is published there can't be reached.
+FIRST, SECOND, THIRD = "the engine", "the second engine", "the third engine"
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 
@@ -134,7 +136,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on the engine that answers are for one worker: each sweeps it, and one at a time changes it."""
     for item in items:
         if item.get_closest_marker("engine") and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("the engine"))
+            item.add_marker(pytest.mark.xdist_group(FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -151,7 +153,12 @@ def engine() -> Iterator[docker.APIClient]:
 
 
 @pytest.fixture
-def sandbox(engine: docker.APIClient, tmp_path: Path) -> Iterator[Sandbox]:
+def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]:
+    """On the engine of the test's group."""
+    if request.node.get_closest_marker("xdist_group").args[0] in (SECOND, THIRD):
+        yield request.getfixturevalue("second")
+        return
+    engine = request.getfixturevalue("engine")
     with contextlib.suppress(docker.errors.NotFound):
         engine.remove_volume("lb.state")
     yield a_sandbox(engine, tmp_path)
@@ -160,14 +167,14 @@ def sandbox(engine: docker.APIClient, tmp_path: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def second_engine() -> Iterator[OwnEngine]:
-    """For tests of the group below, which run beside those on the first engine. Nothing it publishes can be reached."""
+    """The worker's own, for a group of tests that runs beside those on the first engine."""
     with own_engine([BUSYBOX, f"{IMAGES}redis:7.0"]) as found:
         yield found
 
 
 @pytest.fixture
 def second(second_engine: OwnEngine, tmp_path: Path) -> Iterator[Sandbox]:
-    """A sandbox on the second engine."""
+    """A sandbox on the worker's own engine."""
     with contextlib.closing(second_engine.api) as api:
         with contextlib.suppress(docker.errors.NotFound):
             api.remove_volume("lb.state")

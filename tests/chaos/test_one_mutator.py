@@ -29,11 +29,6 @@ LATER = {"test": "test -f /ready", "interval": "100ms", "retries": 1000}
 
 
 @pytest.fixture
-def sandbox(second: Sandbox) -> Sandbox:
-    return second
-
-
-@pytest.fixture
 def proxy(sandbox: Sandbox, tmp_path: Path) -> Iterator[ChaosProxy]:
     """Says which process made which call."""
     with chaos_proxy(sandbox.env["DOCKER_HOST"].removeprefix("unix://"), tmp_path / "engine.sock") as found:

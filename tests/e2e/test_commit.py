@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tests.conftest import Sandbox
+import pytest
+
+from tests.conftest import THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 from tests.support.git import git
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 
 def commit(sandbox: Sandbox, subject: str) -> str:

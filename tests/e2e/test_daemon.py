@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import LB, Sandbox
+from tests.conftest import LB, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 Harm = Callable[[Any, str], Any]
 HARMS: dict[str, Harm] = {

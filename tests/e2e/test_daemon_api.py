@@ -10,9 +10,13 @@ import threading
 import time
 from typing import Any
 
-from tests.conftest import Sandbox
+import pytest
+
+from tests.conftest import THIRD, Sandbox
 from tests.support.daemon import RunningDaemon, running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 PATH = "/namespace/t/service"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conftest import Sandbox
+import pytest
+
+from tests.conftest import THIRD, Sandbox
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 
 def started(container: dict[str, Any]) -> str:

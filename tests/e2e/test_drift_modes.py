@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from tests.conftest import BUSYBOX, IMAGES, Sandbox
+import pytest
+
+from tests.conftest import BUSYBOX, IMAGES, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 
 def test_what_is_only_told_of_stays_as_it_is(sandbox: Sandbox) -> None:

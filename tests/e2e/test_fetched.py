@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from reconciler import checkout, remote
-from tests.conftest import Sandbox
+from tests.conftest import THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 from tests.support.git import commit, git, key, signing
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 
 @dataclass

@@ -6,9 +6,11 @@ import signal
 
 import pytest
 
-from tests.conftest import BUSYBOX, Sandbox
+from tests.conftest import BUSYBOX, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 HOSTS = "hosts: {nas1: {variables: {WHERE: one}}, nas2: {variables: {WHERE: two}}, nas3: }\n"
 TEMPLATES = f"""\

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 
-from tests.conftest import BUSYBOX, Sandbox
+import pytest
+
+from tests.conftest import BUSYBOX, THIRD, Sandbox
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 
 def test_create_get_update_remove_a_namespace(sandbox: Sandbox) -> None:

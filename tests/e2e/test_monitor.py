@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BUSYBOX, Sandbox
+from tests.conftest import BUSYBOX, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 # Ready at once; its end is the test's to choose: it ends by itself when /tmp/end is made.
 UNTIL_TOLD = "while [ ! -e /tmp/end ]; do sleep 0.05; done; echo last words; exit 1"

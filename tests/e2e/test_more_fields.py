@@ -8,7 +8,9 @@ from typing import Any
 import docker
 import pytest
 
-from tests.conftest import Sandbox
+from tests.conftest import THIRD, Sandbox
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 MIB = 1024 * 1024
 

@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.conftest import LB, Sandbox
+import pytest
+
+from tests.conftest import LB, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 START_FIRST = {"min_ready": "0s", "order": "start-first"}
 READY = {"test": "test -e /tmp/ready", "interval": "100ms", "retries": 1000}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conftest import BUSYBOX, Sandbox
+import pytest
+
+from tests.conftest import BUSYBOX, THIRD, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 MANIFEST = """\
     # kept

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Sandbox
+from tests.conftest import THIRD, Sandbox
 from tests.e2e.test_more_fields import inside
+
+pytestmark = pytest.mark.xdist_group(THIRD)
 
 # Of two new replicas one can have it; the other ends with 3.
 LOCK = "mkdir /lock/$A 2>/dev/null || exit 3; sleep 100000"
