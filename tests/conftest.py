@@ -59,6 +59,11 @@ class Sandbox:
         return self.folder / "state"
 
     @property
+    def socket(self) -> str:
+        """Its engine's."""
+        return self.env.get("DOCKER_HOST", SOCKET).removeprefix("unix://")
+
+    @property
     def host(self) -> Path:
         """This host's settings; empty unless a test writes them."""
         return self.folder / "host.yaml"
@@ -135,6 +140,8 @@ class Sandbox:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on the engine that answers are for one worker: each sweeps it, and one at a time changes it."""
     for item in items:
+        if {"engine", "second_engine", "sandbox"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engine)
         if item.get_closest_marker("engine") and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(FIRST))
 

@@ -192,7 +192,8 @@ class _Reading:
         later = [name for name in changed if name in AT_START]
         now = [f"{name} changed" for name in changed if name not in AT_START]
         now += [f"{name} changed, which counts from the next start" for name in later]
-        self._journal.say(SETTINGS, f"{self._host.file} was read again: {', '.join(now) or 'nothing changed'}")
+        if now:
+            self._journal.say(SETTINGS, f"{self._host.file} was read again: {', '.join(now)}")
 
 
 def _teller(notifier: Notifier, folder: Path, host: str) -> Tell:

@@ -31,7 +31,7 @@ LATER = {"test": "test -f /ready", "interval": "100ms", "retries": 1000}
 @pytest.fixture
 def proxy(sandbox: Sandbox, tmp_path: Path) -> Iterator[ChaosProxy]:
     """Says which process made which call."""
-    with chaos_proxy(sandbox.env["DOCKER_HOST"].removeprefix("unix://"), tmp_path / "engine.sock") as found:
+    with chaos_proxy(sandbox.socket, tmp_path / "engine.sock") as found:
         sandbox.env["DOCKER_HOST"] = found.url
         yield found
 

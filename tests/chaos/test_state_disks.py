@@ -13,12 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SOCKET, Sandbox
+from tests.conftest import SECOND, Sandbox
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
 from tests.support.proxy import proxied
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk for the state")
+pytestmark = [
+    pytest.mark.xdist_group(SECOND),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a disk for the state"),
+]
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_an_apply_changes_nothing_and_says_why(sandbox: Sandbox, disk: Path, fau
     before = sandbox.running()
     sandbox.service("a", env={"A": "2"})
     sandbox.service("b")
-    with proxied(SOCKET, tmp_path) as proxy, FAULTS[fault](disk):
+    with proxied(sandbox.socket, tmp_path) as proxy, FAULTS[fault](disk):
         sandbox.env["DOCKER_HOST"] = f"unix://{proxy.path}"
         refused = sandbox.apply(code=73)
         assert str(disk) in refused.err and "can't be used" in refused.err
