@@ -41,7 +41,7 @@ test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debia
 	scripts/registry >/dev/null
 	@$(MAKE) --no-print-directory lint types
 	@LB_TEST_IMAGES=$$(scripts/images provide lb.local/); export LB_TEST_IMAGES; \
-	set -x; .venv/bin/pytest --numprocesses=3 --dist=loadgroup $(ARGS)
+	set -x; .venv/bin/pytest --numprocesses=2 --dist=loadgroup $(ARGS)
 
 test-unit: lint types ## lint, types and the tests that need no engine
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)

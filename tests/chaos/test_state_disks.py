@@ -74,14 +74,15 @@ def test_an_apply_changes_nothing_and_says_why(sandbox: Sandbox, disk: Path, fau
     before = sandbox.running()
     sandbox.service("a", env={"A": "2"})
     sandbox.service("b")
-    with proxied(sandbox.socket, tmp_path) as proxy, FAULTS[fault](disk):
+    engine = sandbox.socket
+    with proxied(engine, tmp_path) as proxy, FAULTS[fault](disk):
         sandbox.env["DOCKER_HOST"] = f"unix://{proxy.path}"
         refused = sandbox.apply(code=73)
         assert str(disk) in refused.err and "can't be used" in refused.err
         assert [line for line in proxy.mutating if "/volumes" not in line] == []
         assert sandbox.running() == before
         assert "t/a" in sandbox.lb("plan").out and "a" in sandbox.lb("get", "services").out
-    del sandbox.env["DOCKER_HOST"]
+    sandbox.env["DOCKER_HOST"] = f"unix://{engine}"
     sandbox.apply()
     assert env(sandbox) == ["A=2"] and len(sandbox.containers()) == 2
 

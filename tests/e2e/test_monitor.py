@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -194,7 +195,9 @@ def test_a_daemon_remembers_values_and_files_that_have_changed_since(sandbox: Sa
     commit("one", ["sleep", "100000"])
     with running_daemon(sandbox) as daemon:
         eventually(lambda: env(sandbox) == ["A=one"] and "t/a: create" in daemon.log)
+        daemon.process.send_signal(signal.SIGSTOP)  # four files, of which it must not see only some
         commit("two", DIES)
+        daemon.process.send_signal(signal.SIGCONT)
         eventually(lambda: "a: take-back" in daemon.log)
         eventually(lambda: env(sandbox) == ["A=one"])
         assert seen() == [({"A=one", "B=one"}, b"mounted one\n")]
