@@ -278,7 +278,6 @@ def test_a_value_from_a_variable_is_not_told(sandbox: Sandbox) -> None:
             "binds[0]: must be an absolute path, like /srv/media:ro",
         ),
         ("listen: here", "host.yaml:1:9: listen: must be HOST:PORT, like 127.0.0.1:2967"),
-        ("registries: {}", "host.yaml:1:13: registries: is not yet supported: credentials are those of"),
         ("network_pool: 10.0.0.1/8", "host.yaml:1:15: network_pool: must be an IPv4 network like 10.208.0.0/12"),
         ("network_pool: {base: 10.0.0.0/24, size: 22}", "can't be cut into /22; write a size from 24 to 29"),
         ("secrets: etc", "host.yaml:1:10: secrets: must be an absolute path, like /etc/lb/secrets"),
