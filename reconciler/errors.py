@@ -39,7 +39,7 @@ def worst(codes: Iterable[int]) -> int:
 
 
 class LbError(Exception):
-    """Anything `lb` can explain. `hint` is the way out, printed on a line of its own."""
+    """Anything `lb` can explain. `hint` is the way out."""
 
     exit_code = EXIT_FAILED
     temporary = False
@@ -48,6 +48,11 @@ class LbError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @property
+    def line(self) -> str:
+        """What happened, and the way out, for people."""
+        return f"{self.message}: {self.hint}" if self.hint else self.message
 
 
 class UsageError(LbError):

@@ -223,8 +223,7 @@ def refresh(desired: Desired, runtime: Runtime, report: Report, cancel: Event) -
         try:
             runtime.refresh(image, cancel)
         except ImageUnavailable as error:
-            text = f"{error.message}: {error.hint}" if error.hint else error.message
-            return f"{ref} runs on as it is; {text}"
+            return f"{ref} runs on as it is; {error.line}"
         return ""
 
     wanted = always_pulled(desired)

@@ -44,7 +44,7 @@ class Seen:
     def unchanged(self, file: str, status: os.stat_result) -> str:
         """The SHA-256 of its content; "" when it must be read."""
         note = self._notes.get(file)
-        if not note or not note.sure or note.signature != _signature(status):
+        if not note or not note.sure or note.signature != signature(status):
             return ""
         self._touched.add(file)
         return note.sha
@@ -52,10 +52,11 @@ class Seen:
     def keep(self, file: str, status: os.stat_result, content: bytes) -> str:
         """The SHA-256 of content that was read after `status` was taken."""
         sure = max(status.st_mtime_ns, status.st_ctime_ns) + UNSURE <= self._began
-        self._notes[file] = _Note(_signature(status), hashlib.sha256(content).hexdigest(), sure)
+        self._notes[file] = _Note(signature(status), hashlib.sha256(content).hexdigest(), sure)
         self._touched.add(file)
         return self._notes[file].sha
 
 
-def _signature(status: os.stat_result) -> tuple[int, ...]:
+def signature(status: os.stat_result) -> tuple[int, ...]:
+    """Another one when it has changed; also its mode or owner, by the time of that change."""
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from threading import Condition, Thread
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .errors import EngineError, EngineUnreachable, LbError, NotFound
-from .runtime import LogStream
+from .runtime import LOG_LINES, LogStream
 
 BUFFER = 262_144  # bytes
 LONGEST = 65_536  # bytes of a line; a longer one is cut, so that it can't fill memory
@@ -58,16 +58,24 @@ def lines(stream: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
     yield from ((source, left + b"\n") for source, left in rest.items() if left)
 
 
-def tail(read: Callable[[], LogStream], count: int) -> tuple[str, ...]:
-    """The last lines of a log; where it can't be read, why. `read` opens it with that many at most. Raises
-    EngineUnreachable."""
+class Readable(Protocol):
+    """What has the logs of containers: a runtime, or the calls to an engine."""
+
+    def logs(
+        self, container: str, *, follow: bool, tail: int | None, since: float | None, timestamps: bool
+    ) -> LogStream: ...
+
+
+def last_lines(readable: Readable, container: str) -> tuple[str, ...]:
+    """Those that are kept of a replica that failed; where they can't be read, why. Raises EngineUnreachable."""
     try:
-        text = b"".join(data for _, data in read()).decode("utf-8", "replace")
+        stream = readable.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
+        text = b"".join(data for _, data in stream).decode("utf-8", "replace")
     except EngineUnreachable:
         raise
     except EngineError as error:  # some logging drivers keep nothing to read
         return (f"(no log lines: {error.message})",)
-    return tuple(text.splitlines()[-count:])
+    return tuple(text.splitlines()[-LOG_LINES:])
 
 
 class Merged:

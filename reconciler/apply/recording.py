@@ -24,7 +24,7 @@ from ..model import (
     UnnamedVolume,
     Verdict,
 )
-from ..runtime import LABEL_FINGERPRINT, LOG_LINES, Effect, Intent, LogStream, Report, Runtime, StepVerb
+from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -101,13 +101,9 @@ class Recording:
 
     def _condemn(self, verdict: Verdict) -> tuple[str, ...]:
         """The revision that took over has failed, whatever becomes of the rest."""
-        runtime, failed = self.tools.runtime, verdict.revision
-
-        def read() -> LogStream:
-            return runtime.logs(verdict.container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
-
+        failed = verdict.revision
         self.tools.guard()
-        logs = self._without_values(streams.tail(read, LOG_LINES))
+        logs = self._without_values(streams.last_lines(self.tools.runtime, verdict.container))
         self.store.fall_back(failed.id, verdict.former.id, verdict.cause, logs)
         message = f"revision {failed.number} failed: {verdict.cause}"
         self.store.add_activity(self.action.ref, "warning", "failed", message, failed.id, self.commit)

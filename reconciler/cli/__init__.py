@@ -102,6 +102,6 @@ def run(arguments: list[str]) -> int:
     except LbError as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        say(f"{error.message}" + (f": {error.hint}" if error.hint else ""))
+        say(error.line)
         return error.exit_code
     return result if isinstance(result, int) else 0

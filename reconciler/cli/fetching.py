@@ -57,7 +57,7 @@ class Following:
         if not there.exists():
             self._follower.first(stop)
         if not there.exists():
-            why = line(self._trouble) if self._trouble else "it is being fetched"
+            why = self._trouble.line if self._trouble else "it is being fetched"
             raise RemoteError(f"{self._name} was not fetched yet: {why}")
 
     def _interval(self) -> float:
@@ -69,7 +69,7 @@ class Following:
         if isinstance(came, LbError):
             before, self._trouble = self._trouble, came
             there = remote.current(self._state, self._name).exists()
-            text = line(came) + ("; what was fetched last stays" if there else "")
+            text = came.line + ("; what was fetched last stays" if there else "")
             self._journal.state(SUBJECT, "error", text, kind=_kind(came))
             if before is None or _kind(before) != _kind(came):
                 self._note("warning", "FetchFailed", text)
@@ -94,7 +94,3 @@ class Following:
 
 def _kind(error: LbError) -> str:
     return error.kind if isinstance(error, RemoteError) else type(error).__name__
-
-
-def line(error: LbError) -> str:
-    return f"{error.message}: {error.hint}" if error.hint else error.message

@@ -196,7 +196,7 @@ def located(path: str, state: str | None) -> Path:
         if not there.exists():
             raise
         known = remote.record(remote.folder(directory, path))
-        say(f"{fetching.line(error)}; this is {known.commit[:12]}, fetched at {known.fetched[:19]}Z")
+        say(f"{error.line}; this is {known.commit[:12]}, fetched at {known.fetched[:19]}Z")
     return there
 
 

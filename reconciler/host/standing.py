@@ -12,6 +12,7 @@ from typing import Any
 
 from ..policy import Denial, Request
 from ..runtimes.subnets import Pool
+from ..seen import signature
 from . import Host, settings
 from .settings import Settings
 
@@ -52,11 +53,11 @@ class Standing:
     def look(self, *, asked: bool = False) -> tuple[str, ...] | None:
         """Reads it again where it may have changed, or is `asked` to. None when it was not read; else the keys whose
         values are others now. Raises HostError, also on later calls, until it can be used."""
-        signature = _signature(self._path)
-        if signature == self._signature and not asked:
+        now = _signature(self._path)
+        if now == self._signature and not asked:
             return None
         found = settings.read(self._named)
-        self._signature = signature
+        self._signature = now
         before, self.host = self.host.settings, replace(self.host, settings=found)
         changed = [f.name for f in fields(Settings) if getattr(before, f.name) != getattr(found, f.name)]
         return tuple(_KEYS.get(name, name) for name in changed)
@@ -68,4 +69,4 @@ def _signature(path: Path) -> _Signature:
         found = path.stat()
     except OSError:
         return ()
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev, found.st_mode
+    return signature(found)

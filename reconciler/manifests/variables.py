@@ -7,7 +7,7 @@ too; any other stays text. Values come from lb.yaml and the command line, never 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .. import schema
@@ -30,22 +30,22 @@ def resolve(document: Document, values: Mapping[str, str]) -> tuple[Any, list[Co
 
 def uses_variables(written: Any) -> bool:
     """Whether a variable stands anywhere in it."""
-    if isinstance(written, dict):
-        return any(uses_variables(item) for item in written.values())
-    if isinstance(written, list):
-        return any(uses_variables(item) for item in written)
-    return isinstance(written, str) and any(match["inside"] for match in _PATTERN.finditer(written))
+    return any(_insides(written))
 
 
 def used(written: Any, values: Mapping[str, str]) -> frozenset[str]:
     """The values of the variables that stand in it; what a default says is written, and so not among them."""
-    if isinstance(written, dict):
-        return frozenset().union(*(used(item, values) for item in written.values()))
-    if isinstance(written, list):
-        return frozenset().union(*(used(item, values) for item in written))
-    insides = (match["inside"] or "" for match in _PATTERN.finditer(written if isinstance(written, str) else ""))
-    names = (found["name"] for found in map(_NAME.match, insides) if found)
+    names = (found["name"] for found in map(_NAME.match, _insides(written)) if found)
     return frozenset(values[name] for name in names if name in values)
+
+
+def _insides(written: Any) -> Iterator[str]:
+    """What stands between the braces of each `${…}` in it."""
+    if isinstance(written, dict | list):
+        for item in written.values() if isinstance(written, dict) else written:
+            yield from _insides(item)
+    elif isinstance(written, str):
+        yield from (match["inside"] for match in _PATTERN.finditer(written) if match["inside"])
 
 
 class _Walk:

@@ -34,10 +34,6 @@ class RemoteError(SourceError):
         super().__init__(message, hint=hint)
         self.kind = kind
 
-    @property
-    def line(self) -> str:
-        return f"{self.message}: {self.hint}" if self.hint else self.message
-
 
 @dataclass(frozen=True, slots=True)
 class Remote:

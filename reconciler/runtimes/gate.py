@@ -15,8 +15,7 @@ from ..clock import seconds
 from ..drift import completed, meets
 from ..errors import EngineError, InterruptedByUser, NotFound, NotReady
 from ..model import Container, Dependency, Spec
-from ..runtime import LOG_LINES, LogStream
-from ..streams import tail
+from ..streams import last_lines
 from .calls import Calls
 
 SECOND = 1_000_000_000
@@ -77,7 +76,7 @@ def wait(
         if not reason and time.monotonic() - begun + (first or 0.0) >= limits.timeout:
             reason = f"not ready within {limits.timeout:g} s ({seen.state}, health {seen.health})"
         if reason:
-            raise NotReady(f"{name} {reason}", logs=_last_lines(calls, container))
+            raise NotReady(f"{name} {reason}", logs=last_lines(calls, container))
         waits()
         waits = nobody
         if cancel.wait(pause):
@@ -147,10 +146,3 @@ def _hopeless(seen: Container) -> str:
     if seen.state == "running" and seen.health == "unhealthy":
         return "is unhealthy"
     return ""
-
-
-def _last_lines(calls: Calls, container: str) -> tuple[str, ...]:
-    def read() -> LogStream:
-        return calls.logs(container, follow=False, tail=LOG_LINES, since=None, timestamps=False)
-
-    return tail(read, LOG_LINES)

@@ -70,8 +70,7 @@ def _failure(action: Action, error: LbError, seconds: float) -> Outcome:
         result = "refused-in-place"
     logs = error.logs if isinstance(error, NotReady) else ()
     condemns = isinstance(error, NotReady | Rejected) and rollout.is_trial(action)
-    text = f"{error.message}: {error.hint}" if error.hint else error.message
-    return Outcome(action.ref, action.verb, result, text, error.exit_code, logs, seconds, condemns)
+    return Outcome(action.ref, action.verb, result, error.line, error.exit_code, logs, seconds, condemns)
 
 
 class _Run:
