@@ -162,14 +162,16 @@ def engine() -> Iterator[docker.APIClient]:
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sandbox]:
     """On the engine of the test's group."""
-    if request.node.get_closest_marker("xdist_group").args[0] in (SECOND, THIRD):
-        yield request.getfixturevalue("second")
-        return
-    engine = request.getfixturevalue("engine")
-    with contextlib.suppress(docker.errors.NotFound):
-        engine.remove_volume("lb.state")
-    yield a_sandbox(engine, tmp_path)
-    sweep(engine)
+    with contextlib.ExitStack() as stack:
+        if request.node.get_closest_marker("xdist_group").args[0] in (SECOND, THIRD):
+            own = request.getfixturevalue("second_engine")
+            box = sandbox_on(own, stack.enter_context(contextlib.closing(own.api)), tmp_path)
+        else:
+            box = a_sandbox(request.getfixturevalue("engine"), tmp_path)
+        with contextlib.suppress(docker.errors.NotFound):
+            box.api.remove_volume("lb.state")
+        yield box
+        sweep(box.api)
 
 
 @pytest.fixture(scope="session")
@@ -177,16 +179,6 @@ def second_engine() -> Iterator[OwnEngine]:
     """The worker's own, for a group of tests that runs beside those on the first engine."""
     with own_engine([BUSYBOX, f"{IMAGES}redis:7.0"]) as found:
         yield found
-
-
-@pytest.fixture
-def second(second_engine: OwnEngine, tmp_path: Path) -> Iterator[Sandbox]:
-    """A sandbox on the worker's own engine."""
-    with contextlib.closing(second_engine.api) as api:
-        with contextlib.suppress(docker.errors.NotFound):
-            api.remove_volume("lb.state")
-        yield sandbox_on(second_engine, api, tmp_path)
-        sweep(api)
 
 
 def sandbox_on(engine: OwnEngine, api: docker.APIClient, folder: Path) -> Sandbox:

@@ -107,11 +107,11 @@ def memory(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def real(second: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def real(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     from reconciler.runtimes.client import connect
 
-    engine = second.api
-    monkeypatch.setenv("DOCKER_HOST", second.env["DOCKER_HOST"])
+    engine = sandbox.api
+    monkeypatch.setenv("DOCKER_HOST", sandbox.env["DOCKER_HOST"])
     calls = connect()
     harm: dict[str, Callable[[str], Any]] = {
         "stop": lambda c: engine.stop(c, timeout=0),

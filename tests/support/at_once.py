@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.answering import ROOT, Answering
 
 
 @dataclass(frozen=True)
@@ -26,23 +27,12 @@ class AtOnce:
     """Used by one thread. The environment is that of this call."""
 
     def __init__(self, env: dict[str, str], cwd: Path) -> None:
-        command = [sys.executable, "-c", "from tests.support.at_once import main; main()"]
-        root = str(Path(__file__).parents[2])
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd, env={**env, "PYTHONPATH": root}
-        )
+        self._process = Answering(__name__, {**env, "PYTHONPATH": str(ROOT)}, cwd)
+        self.close = self._process.close
 
     def run(self, count: int, *arguments: str) -> list[Ended]:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps([count, arguments]) + "\n")
-        self._process.stdin.flush()
-        return [Ended(*row) for row in json.loads(self._process.stdout.readline())]
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
+        answer = self._process.ask(json.dumps([count, arguments]).encode())
+        return [Ended(*row) for row in json.loads(answer)]
 
 
 def main() -> None:

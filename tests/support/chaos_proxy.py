@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
 
+from tests.support.listener import Listener
+
 Wire = Literal[
     "delay", "drop before", "answer lost", "time-out", "late effect", "500", "500 after", "409", "truncated",
     "reset mid-answer", "stale list",
@@ -119,10 +121,8 @@ class ChaosProxy:
         self._seen: bytes | None = None
         self._marker: dict[str, str] | None = None
         self._lock = threading.RLock()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.path))
-        self._listener.listen(128)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(self.path, self._serve)
+        self.close = self._listener.close
 
     @property
     def url(self) -> str:
@@ -147,16 +147,7 @@ class ChaosProxy:
         """Whether something is still to come: a late effect, an old list."""
         return bool(self._late or self._lists)
 
-    def close(self) -> None:
-        self._listener.close()
-
     # --- connections
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # the listener was closed: the end
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
         pid = struct.unpack("3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import pickle
-import subprocess
 import sys
 import traceback
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from reconciler.model import Desired
+from tests.support.answering import Answering
 from tests.support.faults import Act, Hook, Kind, Point
 from tests.support.memory import Memory
 from tests.support.real import calls_at
@@ -51,23 +51,12 @@ class Crashing:
     """The process that forks them; used by one thread."""
 
     def __init__(self) -> None:
-        # Not as __main__, whose classes the other end would not know.
-        command = [sys.executable, "-c", "from tests.support.crashing import main; main()"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = Answering(__name__)
+        self.close = self._process.close
 
     def run(self, apply: Apply) -> Came:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(base64.b64encode(pickle.dumps(apply)) + b"\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, "the process that forks applies is gone"
+        answer = self._process.ask(base64.b64encode(pickle.dumps(apply)))
         return cast(Came, pickle.loads(base64.b64decode(answer)))
-
-    def close(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
-        self._process.stdout.close()
 
 
 def main() -> None:

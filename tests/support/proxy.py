@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.listener import Listener
+
 _REQUEST = re.compile(rb"(?:^|\r\n|\n|\})((?:GET|HEAD|POST|PUT|DELETE) /[^ ]* HTTP/1\.1)\r\n")
 
 
@@ -17,10 +19,8 @@ class Proxy:
         self.engine, self.path = engine, path
         self.requests: list[str] = []
         self._clients: list[socket.socket] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(64)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._listener = Listener(path, self._serve)
+        self.close = self._listener.close
 
     @property
     def mutating(self) -> list[str]:
@@ -39,18 +39,16 @@ class Proxy:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # the listener was closed: the end
-            while True:
-                client, _ = self._listener.accept()
-                self._clients.append(client)
-                upstream = socket.socket(socket.AF_UNIX)
-                upstream.connect(self.engine)
-                threading.Thread(target=self._pump, args=(client, upstream, True), daemon=True).start()
-                threading.Thread(target=self._pump, args=(upstream, client, False), daemon=True).start()
+    def _serve(self, client: socket.socket) -> None:
+        self._clients.append(client)
+        upstream = socket.socket(socket.AF_UNIX)
+        try:
+            upstream.connect(self.engine)
+        except OSError:  # the engine is away, and so it seems to the client
+            client.close()
+            return
+        threading.Thread(target=self._pump, args=(upstream, client, False), daemon=True).start()
+        self._pump(client, upstream, True)
 
     def _pump(self, source: socket.socket, target: socket.socket, requests: bool) -> None:
         with contextlib.suppress(OSError):  # either side went away
