@@ -41,6 +41,7 @@ from tests.conftest import BUSYBOX, IMAGES, PREFIX, SECOND, Sandbox
 from tests.support.memory import Memory
 
 NS = Ref("t")
+ENDING = 500_000_000  # ns to be ready in: a replica that ends at once may yet be seen running
 
 
 @dataclass
@@ -57,7 +58,7 @@ class World:
 
     def service(self, name: str = "a", exits: int | None = None, **spec: Any) -> Service:
         quick: dict[str, Any] = {"image": self.image, "command": self.command(exits), "stop_signal": "SIGKILL"}
-        quick["update"] = Update(min_ready=0)
+        quick["update"] = Update(min_ready=ENDING if exits else 0)
         return Service(Ref("t", name), Spec(**{**quick, **spec}), shown={"image": self.image})
 
     def apply(
@@ -166,7 +167,7 @@ def test_replace(world: World, order: Any) -> None:
 
 @pytest.mark.parametrize("order", ["start-first", "stop-first"])
 def test_a_failed_revision_leaves_the_old_replicas_and_is_held(world: World, order: Any) -> None:
-    update = Update(order=order, min_ready=0)
+    update = Update(order=order, min_ready=ENDING)
     good = world.service(replicas=2, update=update)
     world.apply(good)
     old = world.ids()
