@@ -211,11 +211,12 @@ def test_an_apply_beside_it_is_handed_over(sandbox: Sandbox) -> None:
     with running_daemon(sandbox) as daemon:
         eventually(lambda: in_order(sandbox, "a"))
         assert sandbox.apply().out == "no changes\n"
-        sandbox.service("slow", command=["sh", "-c", "sleep 1; touch /ready; sleep 1000"],
+        sandbox.service("slow", command=["sh", "-c", "sleep 3; touch /ready; sleep 1000"],
                         healthcheck={"test": "test -e /ready", "interval": "100ms", "retries": 100})  # fmt: skip
         result = sandbox.apply("-o", "json")
         assert [(o["object"], o["result"]) for o in result.json["outcomes"]] == [("t/slow", "done")]
-        sandbox.service("bad", command=["sh", "-c", "echo broken; exit 3"], restart="no")
+        late = {"min_ready": "1s"}  # one that ends at once may be seen running before
+        sandbox.service("bad", command=["sh", "-c", "echo broken; exit 3"], restart="no", update=late)
         failed = sandbox.apply(code=1)
         assert "exit 3" in failed.out and "| broken" in failed.out
         assert "with other variables" in sandbox.lb("apply", "--yes", "--set", "B=2", code=77).err
