@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import textwrap
 import uuid
@@ -18,6 +17,7 @@ import docker
 import pytest
 from docker.utils import kwargs_from_env
 
+from tests.support.forked import Result, forked
 from tests.support.own_engine import OwnEngine, own_engine
 
 LB = str(Path(sys.executable).parent / "lb")
@@ -28,17 +28,6 @@ BUSYBOX = f"{IMAGES}busybox:1.35"
 # and what is published there can't be reached.
 FIRST, SECOND, THIRD = "the engine", "the second engine", "the third engine"
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass
@@ -95,11 +84,7 @@ class Sandbox:
         (self.source / file).unlink()
 
     def lb(self, *arguments: str, code: int | None = 0, stdin: str | None = None, cwd: Path | None = None) -> Result:
-        done = subprocess.run(
-            [LB, *arguments], capture_output=True, text=True, input=stdin, cwd=cwd or self.source, env=self.environ(),
-            timeout=120, check=False,
-        )  # fmt: skip
-        result = Result(done.returncode, done.stdout, done.stderr)
+        result = forked().run(arguments, cwd or self.source, self.environ(), stdin or "")
         if code is not None:
             assert result.code == code, f"exit {result.code}, not {code}\n{result.out}\n{result.err}"
         return result
