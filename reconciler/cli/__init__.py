@@ -6,33 +6,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
+from typing import cast
 
 import click
 
 from .. import __version__
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, LbError
-from . import (
-    activity,
-    again,
-    applying,
-    completion,
-    describe,
-    doctor,
-    history,
-    init,
-    looking,
-    manifests,
-    rollback,
-    running,
-    serving,
-    state,
-    status,
-    volume,
-    why,
-)
-from .options import say
+from .terminal import say
 
 EXAMPLES = """
 
@@ -47,38 +30,55 @@ Examples:
 """
 
 
+# Each command, and the file that it is in.
+COMMANDS = {
+    "init": "init",
+    "validate": "manifests",
+    "schema": "manifests",
+    "plan": "applying",
+    "apply": "applying",
+    "down": "applying",
+    "restart": "again",
+    "retry": "again",
+    "daemon": "running",
+    "get": "looking",
+    "logs": "looking",
+    "serve": "serving",
+    "status": "status",
+    "describe": "describe",
+    "activity": "activity",
+    "history": "history",
+    "why": "why",
+    "rollback": "rollback",
+    "undelete": "rollback",
+    "volume": "volume",
+    "state": "state",
+    "doctor": "doctor",
+    "completion": "completion",
+}
+
+
+class _OnDemand(click.Group):
+    """Loads a command's file when that command is asked for: a start does not pay for all the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        file = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
+        return cast(click.Command, getattr(file, cmd_name))
+
+
 @click.group(
-    help="GitOps for Docker hosts: manifests of namespaces and services, applied to a Docker Engine." + EXAMPLES
+    cls=_OnDemand,
+    help="GitOps for Docker hosts: manifests of namespaces and services, applied to a Docker Engine." + EXAMPLES,
 )
 @click.version_option(__version__, prog_name="lb")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def lb(debug: bool) -> None:
     """`--debug` is read by `main`."""
-
-
-lb.add_command(init.init)
-lb.add_command(manifests.validate)
-lb.add_command(manifests.schema)
-lb.add_command(applying.plan)
-lb.add_command(applying.apply)
-lb.add_command(applying.down)
-lb.add_command(again.restart)
-lb.add_command(again.retry)
-lb.add_command(running.daemon)
-lb.add_command(looking.get)
-lb.add_command(looking.logs)
-lb.add_command(serving.serve)
-lb.add_command(status.status)
-lb.add_command(describe.describe)
-lb.add_command(activity.activity)
-lb.add_command(history.history)
-lb.add_command(why.why)
-lb.add_command(rollback.rollback)
-lb.add_command(rollback.undelete)
-lb.add_command(volume.volume)
-lb.add_command(state.state)
-lb.add_command(doctor.doctor)
-lb.add_command(completion.completion)
 
 
 def main() -> None:

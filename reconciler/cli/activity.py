@@ -10,7 +10,8 @@ from ..render import activity as shown
 from ..render.tables import columns
 from . import doors, names
 from .names import namespace_option, require
-from .options import debug_option, echo_json, output_option, scope, state_dir, state_option
+from .options import debug_option, output_option, scope, state_dir, state_option
+from .terminal import echo_json
 
 
 @click.command(epilog="\b\nExamples:\n  lb activity\n  lb activity demo/redis --limit 5\n  lb activity -n demo -o json")

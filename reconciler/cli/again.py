@@ -30,16 +30,15 @@ from .options import (
     Asked,
     Outside,
     debug_option,
-    echo_json,
     located,
     output_option,
     outside_options,
-    say,
     service_ref,
     state_dir,
     state_option,
 )
 from .progress import progress
+from .terminal import echo_json, say
 
 
 @dataclass(frozen=True, slots=True)

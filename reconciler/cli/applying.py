@@ -15,20 +15,9 @@ from ..apply import Tools
 from ..errors import EXIT_CHANGES, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InterruptedByUser, RefusedError, worst
 from ..model import Desired, Plan
 from . import doors
-from .options import (
-    Asked,
-    confirm,
-    debug_option,
-    echo_json,
-    interactive,
-    located,
-    output_option,
-    say,
-    source_options,
-    state_dir,
-    state_option,
-)
+from .options import Asked, debug_option, located, output_option, source_options, state_dir, state_option
 from .progress import Progress, progress
+from .terminal import confirm, echo_json, interactive, say
 
 BESIDE_A_DAEMON = 60.0  # seconds that an apply of another source waits for a daemon's actions to end
 

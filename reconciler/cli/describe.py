@@ -10,7 +10,8 @@ from ..model import Ref
 from ..render import describe as shown
 from . import doors, names
 from .names import KINDS, namespace_option, require
-from .options import debug_option, say, service_ref, state_dir, state_option
+from .options import debug_option, service_ref, state_dir, state_option
+from .terminal import say
 
 ENTRIES = 10  # of its activity
 

@@ -18,7 +18,8 @@ from ..render import doctor as shown
 from ..store.backup import Contents, examine
 from ..store.connection import FILE
 from . import doors
-from .options import debug_option, echo_json, output_option, state_dir, state_option
+from .options import debug_option, output_option, state_dir, state_option
+from .terminal import echo_json
 
 INOTIFY = Path("/proc/sys/fs/inotify")
 

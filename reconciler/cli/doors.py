@@ -21,7 +21,8 @@ from ..model import EngineInfo, Observed
 from ..runtime import Runtime
 from ..snapshots import FOLDER
 from ..store import Store
-from .options import say, this_host
+from .options import this_host
+from .terminal import say
 
 
 def engine(state: Path, host: Host | Standing | None = None) -> Runtime:

@@ -13,7 +13,8 @@ from ..render import history as shown
 from ..render.tables import columns
 from . import doors, names
 from .names import namespace_option, require
-from .options import debug_option, echo_json, output_option, service_ref, state_dir, state_option
+from .options import debug_option, output_option, service_ref, state_dir, state_option
+from .terminal import echo_json
 
 
 @click.command(

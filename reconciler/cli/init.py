@@ -10,7 +10,8 @@ import click
 from .. import schema, starter
 from ..errors import StateError, UsageError
 from ..source import SETTINGS
-from .options import debug_option, say
+from .options import debug_option
+from .terminal import say
 
 
 @click.command(

@@ -19,7 +19,8 @@ from ..status import Status
 from ..streams import Merged, lines
 from . import doors, names
 from .names import KINDS, namespace_option, require
-from .options import debug_option, host_name, name_option, output_option, say, service_ref, state_dir, state_option
+from .options import debug_option, host_name, name_option, output_option, service_ref, state_dir, state_option
+from .terminal import say
 
 
 @click.command(

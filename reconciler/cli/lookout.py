@@ -21,7 +21,7 @@ from ..store import Store
 from ..store.connection import stamp
 from ..views import Picture
 from . import doors
-from .options import say
+from .terminal import say
 
 PERIOD = 10.0  # seconds
 TICK = 0.5  # seconds

@@ -16,7 +16,8 @@ from .. import source as sources
 from ..errors import worst
 from ..model import Desired, Problem
 from ..reconcile import problem_codes
-from .options import Asked, debug_option, echo_json, output_option, say, source_options
+from .options import Asked, debug_option, output_option, source_options
+from .terminal import echo_json, say
 
 
 @click.command(

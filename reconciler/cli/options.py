@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import sys
@@ -24,16 +23,12 @@ from ..manifests import envfile
 from ..model import Desired, Ref
 from ..remote import RemoteError
 from . import fetching
+from .terminal import say
 
 Command = Callable[..., Any]
 _HOST = "lb.host"  # in the context: the file that was named, then what it says
 _STATE = "lb.state"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-
-def say(text: str) -> None:
-    """One line for people, on stderr."""
-    click.echo(f"lb: {text}", err=True)
 
 
 def state_dir(given: str | None) -> Path:
@@ -255,18 +250,3 @@ def scope(target: str | None, namespace: str | None) -> tuple[str | None, str | 
     if target is None or (namespace is None and "/" not in target):
         return (namespace if target is None else target), None
     return service_ref(target, namespace)
-
-
-def confirm(question: str) -> None:
-    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
-    if not interactive():
-        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
-    click.confirm(question, abort=True, err=True)
-
-
-def interactive() -> bool:
-    return sys.stdin.isatty()
-
-
-def echo_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -22,13 +22,13 @@ from .options import (
     Outside,
     debug_option,
     outside_options,
-    say,
     scope,
     service_ref,
     state_dir,
     state_option,
     this_host,
 )
+from .terminal import say
 
 source_option = click.option(
     "--source", default=".", type=click.Path(path_type=Path), metavar="PATH",

@@ -32,8 +32,9 @@ from ..runtime import LogStream
 from ..store import Store
 from . import doors
 from .fetching import Following
-from .options import Outside, debug_option, outside_options, say, state_dir, state_option, this_host
+from .options import Outside, debug_option, outside_options, state_dir, state_option, this_host
 from .serving import listen_option, token_option, where
+from .terminal import say
 
 if TYPE_CHECKING:
     from .. import api

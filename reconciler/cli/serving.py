@@ -14,7 +14,8 @@ import click
 from ..errors import UsageError
 from ..host import settings
 from .lookout import Lookout
-from .options import debug_option, say, state_dir, state_option, this_host
+from .options import debug_option, state_dir, state_option, this_host
+from .terminal import say
 
 ADDRESS = "127.0.0.1:2967"
 

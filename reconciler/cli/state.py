@@ -16,7 +16,8 @@ from ..store.backup import Contents, backup, examine, restore
 from ..store.connection import FILE
 from . import doors
 from .applying import yes_option
-from .options import confirm, debug_option, say, state_dir, state_option
+from .options import debug_option, state_dir, state_option
+from .terminal import confirm, say
 
 
 @click.group()

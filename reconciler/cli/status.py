@@ -20,7 +20,8 @@ from ..render import overview as shown
 from ..render.overview import Overview
 from ..runtime import Runtime
 from . import doors
-from .options import debug_option, echo_json, output_option, state_dir, state_option
+from .options import debug_option, output_option, state_dir, state_option
+from .terminal import echo_json
 
 PERIOD = 1.0  # seconds between two looks
 

@@ -14,7 +14,8 @@ from ..render.tables import columns
 from . import doors, names
 from .applying import remote_option, yes_option
 from .names import namespace_option
-from .options import confirm, debug_option, echo_json, output_option, say, state_dir, state_option
+from .options import debug_option, output_option, state_dir, state_option
+from .terminal import confirm, echo_json, say
 
 
 @click.group()

@@ -14,7 +14,8 @@ from ..render import why as shown
 from ..render.why import Story
 from . import doors, names
 from .names import namespace_option, require
-from .options import debug_option, echo_json, output_option, service_ref, state_dir, state_option
+from .options import debug_option, output_option, service_ref, state_dir, state_option
+from .terminal import echo_json
 
 
 @click.command(epilog="\b\nExamples:\n  lb why demo/redis\n  lb why web -n demo -o json")

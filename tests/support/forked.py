@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import json
 import os
 import select
@@ -78,6 +79,9 @@ def forked() -> Forked:
 def serve(asked: int) -> None:
     """Returns only in a child that is to run `lb`, and when nobody can ask any more."""
     from reconciler import cli
+
+    for file in set(cli.COMMANDS.values()):
+        importlib.import_module(f"reconciler.cli.{file}")
     from reconciler.runtimes import client, engine  # noqa: F401 - what a command would load when it needs it
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # those that see to the children are nobody's to wait for

@@ -6,13 +6,13 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import click
 import pytest
 
 from reconciler.cli import lb, status
+from tests.support.commands import commands
 from tests.support.desk import Desk
 from tests.support.eventually import eventually
 
@@ -30,15 +30,6 @@ CODES["lb init shop"] = CODES["lb init infra --name shop"] = 64
 CODES["lb init shop --host-config host.yaml"] = 64
 
 
-def commands(command: click.Command, name: str = "lb") -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, inside groups too."""
-    if not isinstance(command, click.Group):
-        yield name, command
-        return
-    for word, inner in command.commands.items():
-        yield from commands(inner, f"{name} {word}")
-
-
 def examples(command: click.Command) -> list[str]:
     """Without what is said of them behind two blanks, and without where the shell writes what they print."""
     _, _, shown = f"{command.help or ''}\n{command.epilog or ''}".partition("Examples:\n")
@@ -48,7 +39,7 @@ def examples(command: click.Command) -> list[str]:
 
 @pytest.mark.parametrize(("name", "command"), list(commands(lb)))
 def test_every_command_has_an_example(name: str, command: click.Command) -> None:
-    assert [line for line in examples(command) if line.startswith(name)]
+    assert [line for line in examples(command) if line.startswith(f"lb {name}")]
 
 
 def test_help_shows_a_line_an_example() -> None:

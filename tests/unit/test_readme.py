@@ -12,6 +12,7 @@ import yaml
 from reconciler import errors, fingerprint, schema
 from reconciler.cli import lb, run
 from reconciler.manifests import foreign
+from tests.support.commands import commands
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -37,16 +38,7 @@ def test_the_class_of_a_field(field: str, said: str) -> None:
     assert fingerprint.field_class(field) == said.replace(" ", "-")
 
 
-def commands(group: click.Group, before: str = "") -> list[tuple[str, click.Command]]:
-    """Those inside of groups with the group's name before theirs."""
-    found: list[tuple[str, click.Command]] = []
-    for name, command in group.commands.items():
-        inner = isinstance(command, click.Group)
-        found += commands(command, f"{before}{name} ") if inner else [(f"{before}{name}", command)]
-    return found
-
-
-@pytest.mark.parametrize(("name", "command"), commands(lb))
+@pytest.mark.parametrize(("name", "command"), list(commands(lb)))
 def test_every_command_and_option_is_named(name: str, command: click.Command) -> None:
     text = section("Commands")
     assert f"| `lb {name}" in text
