@@ -126,5 +126,5 @@ def test_every_write_and_every_step_is_reached(folder: Path) -> None:
     elsewhere = {"set_notes", "forget_containers", "record_service", "settle_restore", "order_restart", "order_retry"}
     elsewhere |= {"record_source", "call_off_restart"}
     assert {name for kind, name in reached if kind == "write"} == WRITES - elsewhere
-    repairs = {"unpause", "rename", "connect", "pull", "remove_volume"}  # the contract tests reach these
+    repairs = {"unpause", "rename", "pull", "remove_volume"}  # the contract tests reach these
     assert {name for kind, name in reached if kind == "call"} >= CALLS.keys() - repairs

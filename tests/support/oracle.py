@@ -89,6 +89,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
         wrong.append(
             f"{ref} has replicas {numbers}, wanted {spec.replicas}: {sorted(r['Name'] for r in mine.values())}"
         )
+    joined = sorted(networks[f"lb.{name}"] for name in (ref.namespace, *spec.links.networks))
     for row in serving.values():
         config, host, state = row["Config"], row["HostConfig"], row["State"]
         facts = {
@@ -97,9 +98,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
             "command": (config["Cmd"], list(spec.command or ())),
             "memory": (host["Memory"], spec.memory or 0),
             "restart": (host["RestartPolicy"]["Name"], spec.restart.partition(":")[0]),
-            "networks": (
-                [n["NetworkID"] for n in row["NetworkSettings"]["Networks"].values()], [networks[f"lb.{ref.namespace}"]]
-            ),
+            "networks": (sorted(n["NetworkID"] for n in row["NetworkSettings"]["Networks"].values()), joined),
             "ports": (sorted(host["PortBindings"]), sorted(f"{p.internal}/{p.protocol}" for p in spec.ports)),
             "name": (row["Name"].rpartition("-")[0], f"/{ref.namespace}.{ref.name}.{config['Labels']['lb.replica']}"),
         }  # fmt: skip

@@ -13,7 +13,20 @@ from typing import Any, cast
 
 from reconciler import clock, marker, reconcile
 from reconciler.apply import Tools
-from reconciler.model import DeleteBudget, Dependency, Desired, Mount, Namespace, Plan, Port, Ref, Service, Spec, Update
+from reconciler.model import (
+    DeleteBudget,
+    Dependency,
+    Desired,
+    Links,
+    Mount,
+    Namespace,
+    Plan,
+    Port,
+    Ref,
+    Service,
+    Spec,
+    Update,
+)
 from reconciler.plan import Answers
 from reconciler.runtime import MARKER
 from reconciler.runtimes.engine import Engine
@@ -36,7 +49,7 @@ def service(name: str, namespace: str = "t", **spec: Any) -> Service:
 
 def source(*services: Service, namespaces: tuple[str, ...] = ("t",)) -> Desired:
     found = {s.ref: s for s in services}
-    spaces = {name: Namespace(Ref(name)) for name in namespaces}
+    spaces = {name: Namespace(Ref(name), share_with=namespaces) for name in namespaces}
     refs = frozenset([*found, *(space.ref for space in spaces.values())])
     return Desired("test", "/", spaces, found, mentioned=refs, budget=DeleteBudget(count=10))
 
@@ -97,6 +110,11 @@ SCENARIOS = [
         "two namespaces",
         with_still(),
         with_still(service("a", "u"), service("b", "v"), namespaces=("t", "u", "v")),
+    ),
+    Scenario(
+        "two networks",
+        with_still(service("b", "u"), namespaces=("t", "u")),
+        with_still(service("b", "u"), service("a", replicas=2, links=Links(networks=("u",))), namespaces=("t", "u")),
     ),
     Scenario(
         "volume",
