@@ -3,7 +3,8 @@
 Ours is a container whose id is in the state, or that carries the nonce of an open intent. An intent to create
 something is settled by finding its nonce; any other needs no settling, because the engine shows what came of it. A
 create that shows nothing stays open for a while: its answer was lost, and a slow engine may still be about to carry
-it out. What then comes for an object that was removed meanwhile is recorded again, so that it is removed too.
+it out. What then comes for an object that was removed meanwhile is recorded again, so that it is removed too; of two
+networks of one name, which engines until 24 can make, the second is removed.
 """
 
 from __future__ import annotations
@@ -44,15 +45,18 @@ class Recovery:
 def recover(recorded: Recorded, observed: Observed, busy: Collection[Ref] = ()) -> Recovery:
     """`observed` was asked for every recorded container. What is of `busy` objects belongs to actions that are under
     way, and is left to them."""
-    found = [(intent, _effect(intent, observed)) for intent in recorded.intents if intent.ref not in busy]
-    settled = tuple((intent, effect) for intent, effect in found if not _may_come(intent, effect))
-    for intent, effect in settled:
+    settled: list[tuple[OpenIntent, Effect]] = []
+    for intent in recorded.intents:
+        effect = _effect(intent, observed)
+        if intent.ref in busy or _may_come(intent, effect) or _came_too_late(intent, effect, recorded, observed):
+            continue
+        settled.append((intent, effect))
         recorded = _with(recorded, intent, effect)
     closed = {intent.nonce for intent, _ in settled}
     recorded = replace(recorded, intents=tuple(i for i in recorded.intents if i.nonce not in closed))
     live = {seen.id for seen in observed.containers}
     gone = {c.id for ref, service in recorded.services.items() if ref not in busy for c in service.containers} - live
-    return Recovery(_without(recorded, gone), settled, tuple(sorted(gone)))
+    return Recovery(_without(recorded, gone), tuple(settled), tuple(sorted(gone)))
 
 
 def _without(recorded: Recorded, gone: Collection[str]) -> Recorded:
@@ -67,6 +71,17 @@ def _without(recorded: Recorded, gone: Collection[str]) -> Recorded:
 
 def _may_come(intent: OpenIntent, effect: Effect) -> bool:
     return intent.step in ("create", "network", "volume") and effect.kind == "none" and not intent.stale
+
+
+def _came_too_late(intent: OpenIntent, effect: Effect, recorded: Recorded, observed: Observed) -> bool:
+    """Its namespace has another network by now: the intent stays open, so that this one is known, and removed."""
+    known = recorded.namespaces.get(intent.ref.namespace)
+    return (
+        effect.kind == "network"
+        and known is not None
+        and known.network != effect.id
+        and any(net.id == known.network for net in observed.networks)
+    )
 
 
 def _effect(intent: OpenIntent, observed: Observed) -> Effect:

@@ -64,6 +64,7 @@ class Action:
     replicas: tuple[Replica, ...] = ()
     candidates: tuple[Container, ...] = ()  # to be adopted
     networks: Mapping[str, str] = field(default_factory=dict)
+    surplus: tuple[str, ...] = ()  # ids of networks that were made beside the namespace's own, to be removed
     claims: tuple[Volume, ...] = ()  # volumes to be adopted
     volumes: tuple[NamedVolume, ...] = ()  # to be there
     fingerprint: str = ""

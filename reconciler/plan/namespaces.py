@@ -18,7 +18,7 @@ from ..model import (
     Ref,
     Service,
 )
-from ..runtime import LABEL_NAMESPACE, LABEL_SERVICE, network_name
+from ..runtime import LABEL_INTENT, LABEL_NAMESPACE, LABEL_SERVICE, network_name
 
 
 def decide(
@@ -27,7 +27,7 @@ def decide(
     ref = namespace.ref
     known = recorded.namespaces.get(ref.namespace)
     if known and known.network and any(net.id == known.network for net in observed.networks):
-        return _recorded_change(namespace, known), None
+        return _twice(namespace, known, recorded, observed) or _recorded_change(namespace, known), None
     holder = next((net for net in observed.networks if net.name == network_name(ref.namespace)), None)
     if holder is None:
         if known and known.network:
@@ -36,6 +36,21 @@ def decide(
         causes = (Cause("new namespace", at=namespace.place),)
         return Action("create", ref, "author", causes, namespace=namespace, recorded_namespace=known), None
     return _adoption(namespace, holder, known, adopt)
+
+
+def _twice(
+    namespace: Namespace, known: RecordedNamespace, recorded: Recorded, observed: Observed
+) -> Action | None:  # fmt: skip
+    """An interrupted run's network came when there was another one: while there are two, nothing can join by name."""
+    ref, name = namespace.ref, network_name(namespace.ref.namespace)
+    nonces = {intent.nonce for intent in recorded.intents if intent.step == "network" and intent.ref == ref}
+    others = (net for net in observed.networks if net.name == name and net.id != known.network)
+    surplus = tuple(sorted(net.id for net in others if net.labels.get(LABEL_INTENT) in nonces))
+    if not surplus:
+        return None
+    causes = (Cause(f"network {name} was made once more by a run that was interrupted"),)
+    return Action("heal", ref, "failure", causes, namespace=namespace, recorded_namespace=known,
+                  networks={ref.namespace: known.network}, surplus=surplus)  # fmt: skip
 
 
 def _adoption(

@@ -88,9 +88,7 @@ class _Run:
         if action.verb == "record":
             return ""
         if not action.ref.name:
-            return (
-                surroundings.remove_network(self.work) if action.verb == "remove" else surroundings.network(self.work)
-            )
+            return surroundings.of_namespace(self.work)
         if action.verb == "remove":
             self._finish(rollout.steps(action).finish)
         elif action.verb != "adopt":

@@ -90,7 +90,16 @@ def _check_ours(volume: Volume, namespace: str) -> None:
         raise NameConflict(f"volume {volume.name} exists and was not made by lb", hint="rename the volume")
 
 
-def network(work: Work) -> str:
+def of_namespace(work: Work) -> str:
+    """Its network is there, or gone. Returns why something was put off, "" when nothing was."""
+    if work.action.verb == "remove":
+        return _remove_network(work)
+    if work.action.surplus:
+        return _remove_surplus(work)
+    return _network(work)
+
+
+def _network(work: Work) -> str:
     name = work.action.ref.namespace
     if work.action.verb == "adopt":
         work.shared.networks[name] = work.action.network
@@ -106,7 +115,16 @@ def network(work: Work) -> str:
     return ""
 
 
-def remove_network(work: Work) -> str:
+def _remove_surplus(work: Work) -> str:
+    for network in work.action.surplus:
+        work.say("removing network", f"{network_name(work.action.ref.namespace)} ({network[:12]})")
+        intent = work.begin("remove-network", network)
+        work.calls.remove_network(network)
+        work.journal.end(intent, Effect())
+    return ""
+
+
+def _remove_network(work: Work) -> str:
     if not work.action.network:
         return ""
     name = network_name(work.action.ref.namespace)

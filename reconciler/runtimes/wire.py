@@ -95,7 +95,8 @@ def translated(what: str) -> Iterator[None]:
         text = explanation(error)
         if error.status_code == 409 and "already in use by container" in text:
             raise errors.NameConflict(f"{what}: {text}", hint="remove or rename that container") from error
-        if error.is_client_error() and error.status_code != 409:
+        passing = error.status_code == 409 or "is ambiguous" in text  # a network made twice: one of them goes
+        if error.is_client_error() and not passing:
             raise errors.Rejected(f"{what}: {text}") from error
         raise errors.EngineError(f"{what}: {text}") from error
     except (sdk.DockerException, requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:

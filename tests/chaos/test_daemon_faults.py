@@ -99,7 +99,7 @@ def run(scenario: Scenario, folder: Path, point: Point, fault: str) -> list[str]
         while time.monotonic() < deadline:
             if life.died:
                 life.end()
-                life = Life(world, scenario.wanted, Hook(world.engine, stale=harm.stale, later=harm.later))
+                life = Life(world, scenario.wanted, harm.then())
             life.wakes.kick()  # as the engine's events do
             before = found.before.also(world.engine, harm.copies)
             if harm.hit and not _wrong(scenario, world, before, wanted, life):
@@ -112,7 +112,7 @@ def run(scenario: Scenario, folder: Path, point: Point, fault: str) -> list[str]
 
 
 def _wrong(scenario: Scenario, world: World, before: Before, wanted: Wanted, life: Life) -> list[str]:
-    if life.hook.later or life.hook.stale or life.daemon._shift:
+    if life.hook.owes or life.daemon._shift:
         return ["something is under way"]
     wrong = [*life.hook.broken, *judge(world.engine, world.state, before, wanted)]
     if scenario.good and stays(world.engine, Ref("t", "a"), before) != 1:

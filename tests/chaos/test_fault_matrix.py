@@ -67,8 +67,8 @@ def run(found: Stage, folder: Path, point: Point, fault: str, *, back: bool) -> 
     wanted = scenario.before if back else scenario.wanted
     wrong, cycles = list(hook.broken), 0
     while True:
-        surprised = bool(hook.stale or hook.later)
-        hook = Hook(world.engine, stale=hook.stale, later=hook.later)
+        surprised = hook.owes
+        hook = hook.then()
         cycle = world.cycle(wanted, hook)
         wrong += hook.broken
         if (not cycle.plan.changes and not surprised) or cycles > CYCLES:

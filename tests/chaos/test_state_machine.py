@@ -42,6 +42,7 @@ from tests.support.scenarios import MIB, RUNS, World, service
 REFS = [Ref(namespace, name) for namespace in ("t", "u") for name in ("a", "b", "c")]
 SHM = "/dev/shm" if Path("/dev/shm").is_dir() else None
 CYCLES = 4
+PARTS = 10 if FULL else 1
 Name = st.sampled_from(REFS)
 
 
@@ -201,7 +202,7 @@ class Life(RuleBasedStateMachine):
         """A few cycles without faults, with every removal confirmed once it was seen to be held back."""
         for _ in range(CYCLES):
             cycle = self._cycle(None, "", 0)
-            if not self.pending.later and not plan.allowed(cycle.plan).changes and not cycle.plan.guards:
+            if not self.pending.owes and not plan.allowed(cycle.plan).changes and not cycle.plan.guards:
                 break
         held = {ref for guard in cycle.plan.guards for ref in guard.refs}
         assert not plan.allowed(cycle.plan).changes, f"not at rest: {cycle}"
@@ -252,10 +253,9 @@ class Life(RuleBasedStateMachine):
     def _cycle(self, kind: Kind | None, fault: str, nth: int) -> Any:
         desired = self._desired()
         if kind is None:
-            hook = Hook(self.world.engine, stale=self.pending.stale, later=self.pending.later)
+            hook = self.pending.then()
         else:
-            hook = Hook(self.world.engine, None, FAULTS[kind][fault], nth, (kind,), stale=self.pending.stale,
-                        later=self.pending.later)  # fmt: skip
+            hook = self.pending.then(None, FAULTS[kind][fault], nth=nth, kinds=(kind,))
         if kind:  # a removal that was cut off half-way may be held back from now on
             self.loose |= self.live.keys() - self.wanted.keys()
         before = self._ours()
@@ -338,14 +338,16 @@ class OneByOne(Executor):
         return found
 
 
-def test_life(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_life(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2,000 lives of 50 steps when all of it is run, each part a line of progress; otherwise 200 of 30, always the
+    same."""
     monkeypatch.setattr(performer, "ThreadPoolExecutor", OneByOne)
     monkeypatch.setattr(crew, "THREADS", 1)
-    examples, steps = (2000, 50) if FULL else (200, 30)
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, derandomize=not FULL,
+            max_examples=200, stateful_step_count=50 if FULL else 30, deadline=None, derandomize=not FULL,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

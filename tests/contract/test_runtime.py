@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
 from reconciler import clock, errors, reconcile
 from reconciler.apply import Tools
@@ -24,6 +25,7 @@ from reconciler.model import (
     Mount,
     NamedVolume,
     Namespace,
+    Network,
     Outcome,
     Port,
     Powers,
@@ -78,6 +80,9 @@ class World:
         found = [c for c in self.calls.containers() if c.labels["lb.source"] == self.name]
         return {c.name: c for c in sorted(found, key=lambda c: c.name)}
 
+    def networks(self) -> list[Network]:
+        return [network for network in self.calls.networks() if network.name == "lb.t"]
+
     def ids(self) -> set[str]:
         return {c.id for c in self.seen().values() if c.state == "running"}
 
@@ -92,6 +97,7 @@ def memory(tmp_path: Path) -> World:
         "rename": lambda c: calls.rename(c, "lbtest-renamed"),
         "update": lambda c: calls.update(c, {"Memory": 64 * 1048576}),
         "disconnect": calls.disconnect,
+        "network again": lambda nonce: calls.late_network("lb.t", {"lb.intent": nonce}),
     }
 
     def command(exits: int | None) -> tuple[str, ...]:
@@ -121,6 +127,9 @@ def real(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         "rename": lambda c: engine.rename(c, "lbtest-renamed"),
         "update": lambda c: engine.update_container(c, mem_limit=64 * 1048576, memswap_limit=128 * 1048576),
         "disconnect": lambda c: engine.disconnect_container_from_network(c, "lb.t"),
+        "network again": lambda nonce: engine.create_network(
+            "lb.t", labels={"lb.intent": nonce}, check_duplicate=False
+        ),
     }
 
     def command(exits: int | None) -> tuple[str, ...]:
@@ -268,6 +277,40 @@ def test_a_container_that_was_not_connected_everywhere_is_carried_on(
     (found,) = world.seen().values()
     assert (found.id, found.state, len(found.networks)) == (left.id, "running", 2)
     assert world.apply(joined, spaces=spaces) == ()
+
+
+def test_a_network_that_an_interrupted_run_made_once_more_goes(world: World) -> None:
+    """An engine from 25 on refuses the second one; until 24, no container could be started in either by name."""
+    service = world.service(replicas=2)
+    world.apply(service)
+    before = world.ids()
+    intent = world.store.begin("network", NS, "lb.t", 0, "")
+    try:
+        world.harm["network again"](intent.nonce)
+    except APIError as refused:
+        assert "already exists" in str(refused)
+        return
+    assert len(world.networks()) == 2
+    assert results(world.apply(service)) == ["heal t done"]
+    assert len(world.networks()) == 1 and world.ids() == before
+    assert results(world.apply(world.service(replicas=3))) == ["scale t/a done"]
+    assert world.apply(world.service(replicas=3)) == ()
+
+
+def test_a_network_of_our_name_that_is_not_ours_stays(world: World) -> None:
+    service = world.service()
+    world.apply(service)
+    try:
+        world.harm["network again"]("of somebody else")
+    except APIError as refused:
+        assert "already exists" in str(refused)
+        return
+    assert world.apply(service) == () and len(world.networks()) == 2
+    (outcome,) = world.apply(world.service(replicas=2))
+    assert (outcome.result, outcome.condemns) == ("failed", False) and "lb.t is ambiguous" in outcome.message
+    assert len(world.networks()) == 2
+    (network,) = [found.id for found in world.networks() if found.labels == {"lb.intent": "of somebody else"}]
+    world.calls.remove_network(network)
 
 
 def test_a_volume_is_made_with_its_options(world: World) -> None:

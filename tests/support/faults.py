@@ -87,6 +87,8 @@ class Hook:
     hit: bool = False
     dead: bool = False
     later: list[Act] = field(default_factory=list)  # calls that the engine will carry out when it gets round to it
+    overtaken: list[tuple[str, Act]] = field(default_factory=list)  # just after the next process has done the same
+    rival: list[tuple[str, Act]] = field(default_factory=list)  # what was overtaken in the process before
     stale: list[Lists] = field(default_factory=list)  # what the next look is shown instead
     open: dict[str, tuple[str, str]] = field(default_factory=dict)  # nonce → step and label of open intents
     broken: list[str] = field(default_factory=list)
@@ -106,6 +108,9 @@ class Hook:
             here = point == self.at or (not self.hit and bool(self.nth) and kind in self.kinds and passed >= self.nth)
             self.hit |= here
         found = self.fault(self, point, act) if here and self.fault else act()
+        if kind == "call":
+            self._land([act for same, act in self.rival if same == what])
+            self.rival = [(same, act) for same, act in self.rival if same != what]
         if (kind, what) == ("look", "images"):  # the last part of a look
             self.stale.clear()
             self.land()
@@ -118,9 +123,24 @@ class Hook:
     def land(self) -> None:
         """The engine carries out what it was asked for when nobody listened any more."""
         acts, self.later = self.later, []
+        self._land(acts)
+
+    @property
+    def owes(self) -> bool:
+        """Something of it is still to come, or to be believed."""
+        return bool(self.later or self.overtaken or self.rival or self.stale)
+
+    def then(self, at: Point | None = None, fault: Fault | None = None, **given: Any) -> Hook:
+        """What the next process meets."""
+        later = [*self.later, *(act for _, act in self.rival)]
+        return Hook(self.engine, at, fault, stale=self.stale, later=later, rival=self.overtaken, **given)
+
+    def _land(self, acts: list[Act]) -> None:
+        self.engine.late = True
         for act in acts:
             with contextlib.suppress(errors.EngineError):  # it says so, to nobody
                 act()
+        self.engine.late = False
 
 
 class Lists(NamedTuple):
@@ -296,6 +316,12 @@ def crash_late(hook: Hook, point: Point, act: Act) -> Any:
     hook.die()
 
 
+def crash_overtaken(hook: Hook, point: Point, act: Act) -> Any:
+    """The engine does it when the next process has just done the same."""
+    hook.overtaken.append((point.what, act))
+    hook.die()
+
+
 def error_500(hook: Hook, point: Point, act: Act) -> Any:
     raise _as_client_says(point, "500 server error")
 
@@ -351,6 +377,7 @@ FAULTS: dict[Kind, dict[str, Fault]] = {
     "call": {
         "crash after": crash_after,
         "crash, late effect": crash_late,
+        "crash, overtaken": crash_overtaken,
         "crash, stale list": crash_then_stale,
         "crash, copied": copied,
         "unreachable": unreachable,

@@ -49,6 +49,7 @@ class Memory(Calls):
     calls: list[str] = field(default_factory=list)
     declared: dict[str, tuple[str, ...]] = field(default_factory=dict)  # image id → its volumes, as paths
     registry: dict[str, tuple[str, str]] = field(default_factory=dict)
+    late: bool = False  # what it was asked for long ago is done: an engine until 24 looked for the name then
 
     def __post_init__(self) -> None:
         self._containers: dict[str, _Held] = {}
@@ -170,6 +171,8 @@ class Memory(Calls):
             if raw["State"]["Status"] == "paused":
                 raise errors.EngineError("cannot start a paused container, try unpause instead")
             for name, joined in raw["NetworkSettings"]["Networks"].items():
+                if len(self._named(name)) > 1 and not joined["NetworkID"]:
+                    raise errors.EngineError(f"network {name} is ambiguous (2 matches found on name)")
                 if (joined["NetworkID"] or self._network_id(name)) not in self._networks:
                     raise errors.NotFound(f"network {joined['NetworkID'][:12] or name} not found")
                 joined["NetworkID"] = joined["NetworkID"] or self._network_id(name)
@@ -229,10 +232,16 @@ class Memory(Calls):
                 raise errors.Rejected(f"endpoint with name {raw['Name']} already exists in network {name}")
             joined[name] = {"NetworkID": network, "Aliases": list(aliases)}
 
+    def late_network(self, name: str, labels: Mapping[str, str]) -> None:
+        """One that an engine until 24 was asked for before it made the other."""
+        self.late = True
+        self.create_network(name, labels, "")
+        self.late = False
+
     def create_network(self, name: str, labels: Mapping[str, str], subnet: str) -> str:
         with self._lock:
             self.calls.append(f"create-network {name}")
-            if self._network_id(name):
+            if self._named(name) and not self.late:
                 raise errors.EngineError(f"network with name {name} already exists")
             found = uuid.uuid4().hex * 2
             self._networks[found] = Network(found, name, dict(labels), (subnet,))
@@ -341,8 +350,12 @@ class Memory(Calls):
         return held.raw["Name"].lstrip("/") if held else container[:12]
 
     def _network_id(self, name: str) -> str:
-        """ "" when there is none."""
-        return next((network.id for network in self._networks.values() if network.name == name), "")
+        """ "" when there is none, or more than one."""
+        found = self._named(name)
+        return found[0] if len(found) == 1 else ""
+
+    def _named(self, network: str) -> list[str]:
+        return [found.id for found in self._networks.values() if found.name == network]
 
     def _take_ports(self, raw: dict[str, Any]) -> None:
         mine = _host_ports(raw)

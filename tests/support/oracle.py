@@ -89,7 +89,7 @@ def _judge_service(service: Service, mine: Mapping[str, Any], networks: Mapping[
         wrong.append(
             f"{ref} has replicas {numbers}, wanted {spec.replicas}: {sorted(r['Name'] for r in mine.values())}"
         )
-    joined = sorted(networks[f"lb.{name}"] for name in (ref.namespace, *spec.links.networks))
+    joined = sorted(networks.get(f"lb.{name}", "") for name in (ref.namespace, *spec.links.networks))
     for row in serving.values():
         config, host, state = row["Config"], row["HostConfig"], row["State"]
         facts = {

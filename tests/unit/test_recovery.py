@@ -117,6 +117,24 @@ def test_a_network() -> None:
     assert found.recorded.namespaces["shop"].network == "made"
 
 
+def test_of_two_networks_of_one_name_the_second_is_known_until_it_is_removed() -> None:
+    world = opened(steady(), step="network", ref=Ref("shop"))
+    first = replace(world.recorded.intents[0], nonce="n0")
+    world = replace(world, recorded=replace(world.recorded, namespaces={}, intents=(first, *world.recorded.intents)))
+    networks = tuple(
+        Network(name, "lb.shop", {"lb.intent": nonce, "lb.source": "test"})
+        for name, nonce in [("one", "n0"), ("two", "n1")]
+    )
+    world = settled(replace(world, observed=replace(world.observed, networks=networks)))
+    assert world.recorded.namespaces["shop"].network == "one"
+    assert [intent.nonce for intent in world.recorded.intents] == ["n1"]
+    (action,) = world.plan().actions
+    assert (action.verb, action.origin, action.surplus) == ("heal", "failure", ("two",))
+    assert [str(c) for c in action.causes] == ["network lb.shop was made once more by a run that was interrupted"]
+    gone = settled(replace(world, observed=replace(world.observed, networks=networks[:1])))
+    assert not gone.plan().changes
+
+
 def test_a_volume() -> None:
     world = opened(steady(make_service()), step="volume")
     volume = Volume("lb.shop.data", {"lb.intent": "n1"}, "2026")
