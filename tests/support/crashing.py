@@ -11,11 +11,12 @@ import os
 import pickle
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from reconciler.model import Desired
+from reconciler.plan import Answers
 from tests.support.answering import Answering
 from tests.support.faults import Act, Hook, Kind, Point
 from tests.support.memory import Memory
@@ -36,6 +37,7 @@ class Apply:
     kind: Kind = "write"
     nth: int = 0
     when: When = "before"
+    answers: Answers = field(default_factory=Answers)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _child(apply: Apply, target: int) -> None:
     calls = calls_at(apply.url)
     hook = Hook(cast(Memory, calls), None, _before if apply.when == "before" else _after, apply.nth, (apply.kind,))
     try:
-        World(cast(Memory, calls), Path(apply.state)).cycle(apply.desired, hook)
+        World(cast(Memory, calls), Path(apply.state), apply.answers).cycle(apply.desired, hook)
     except Exception:  # noqa: BLE001 - said to whoever asked
         code, said = 1, traceback.format_exc()
     with os.fdopen(target, "wb") as pipe:

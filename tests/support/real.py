@@ -9,7 +9,22 @@ from typing import Any
 
 import docker
 
-from reconciler.model import DeleteBudget, Desired, Mount, Namespace, Network, Port, Ref, Service, Spec, Update, Volume
+from reconciler.model import (
+    DeleteBudget,
+    Dependency,
+    Desired,
+    Links,
+    Mount,
+    Namespace,
+    Network,
+    Port,
+    Ref,
+    Service,
+    Spec,
+    Update,
+    Volume,
+)
+from reconciler.plan import Answers
 from reconciler.runtimes import translate
 from reconciler.runtimes.client import DockerCalls
 from reconciler.runtimes.wire import Api
@@ -78,6 +93,15 @@ class Change:
         """Volumes are to be made anew: a person removes those that an earlier round left."""
         return self.name == "create"
 
+    @property
+    def lost(self) -> bool:
+        """The state is gone before it; all that matches is to be taken over."""
+        return self.name == "adoption"
+
+    @property
+    def answers(self) -> Answers:
+        return Answers(adopt=self.lost)
+
 
 class Sources:
     """Desired states of one source in namespaces of its own, so that several share an engine."""
@@ -94,9 +118,9 @@ class Sources:
 
     def desired(self, *services: Service) -> Desired:
         found = {s.ref: s for s in (self.still, *services)}
-        spaces = {ref.namespace: Namespace(Ref(ref.namespace)) for ref in found}
+        spaces = {ref.namespace: Namespace(Ref(ref.namespace), share_with=(self.namespace,)) for ref in found}
         refs = frozenset([*found, *(space.ref for space in spaces.values())])
-        return Desired(self.name, "/", spaces, found, mentioned=refs, budget=DeleteBudget(count=100))
+        return Desired(self.name, "/", spaces, found, mentioned=refs, budget=DeleteBudget(count=100_000))
 
     def changes(self, lane: str) -> tuple[Change, ...]:
         """A ring: each begins where the one before ends."""
@@ -154,10 +178,29 @@ def _failed(sources: Sources) -> list[tuple[str, Desired, bool]]:
     return [("failed revision", bad, False), ("back to the good one", good, True)]
 
 
+def _linked(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    other = f"{sources.namespace}-other"
+    beside = sources.service("beside", other)
+    a = sources.service("a")
+    b = sources.service("b", depends_on=(Dependency(a.ref),))
+    c = sources.service("c", depends_on=(Dependency(b.ref),))
+    return [
+        ("two networks", sources.desired(sources.service("a", links=Links(networks=(other,))), beside), True),
+        ("depends_on chain", sources.desired(a, b, c), True),
+    ]
+
+
+def _taken_over(sources: Sources) -> list[tuple[str, Desired, bool]]:
+    data = Mount("/data", "volume", "data")
+    return [("adoption", sources.desired(sources.service("a", replicas=2, mounts=(data,))), True)]
+
+
 LANES: dict[str, Callable[[Sources], list[tuple[str, Desired, bool]]]] = {
     "start-first": _replaced,
     "stop-first": _stop_first,
     "sizes": _sized,
     "objects": _made,
     "failed": _failed,
+    "linked": _linked,
+    "taken-over": _taken_over,
 }
