@@ -43,6 +43,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group(SECOND)]
 
 CYCLES = 4
 FEWEST = 400 if FULL else 100
+DECOYS = 20  # at least, in all lanes
 PARTS = 8  # of a lane: each is a line of progress
 
 
@@ -88,13 +89,7 @@ class Lane:
         self.crashing.close()
         self.calls.close()
         self.proxy.close()
-        for key in self.real.raw():
-            self.real.api.remove_container(key, force=True, v=True)
-        for network in self.real.networks():
-            self.real.api.remove_network(network.id)
-        for volume in self.real.all_volumes():
-            self.real.api.remove_volume(volume.name)
-        self.real.api.close()
+        self.real.clear()
 
     # --- what there is to try
 
@@ -104,7 +99,8 @@ class Lane:
         live = self.real.raw()
         still = {key for key, row in live.items() if row["Config"]["Labels"]["lb.service"] == "still"}
         copied = [key for key, row in live.items() if self._may_be_copied(row["Config"]["Labels"]["lb.service"])]
-        decoys = {self.real.plant(key, f"{self.sources.name}-decoy-{i}") for i, key in enumerate(copied)}
+        names = [f"{self.sources.name}-decoy-{i}" for i in range(len(copied))]
+        decoys = {key for like, name in zip(copied, names, strict=True) for key in self.real.plant(like, name)}
         self.before = Before.of(cast(Memory, self.real), still, decoys)
         found: list[Combination] = []
         for i, change in enumerate(self.changes):
@@ -226,6 +222,7 @@ def lanes(second_engine: OwnEngine) -> Iterator[dict[str, list[Future[list[Done]
     with ThreadPoolExecutor(max_workers=len(LANES)) as pool:
         try:
             begun = dict(zip(found, pool.map(Lane.begin, found.values()), strict=True))
+            assert sum(len(lane.real.foreign) for lane in found.values()) >= DECOYS
             chosen = some(begun)
             parts: dict[str, list[Future[list[Done]]]] = {name: [Future() for _ in range(PARTS)] for name in LANES}
             for name, lane in found.items():

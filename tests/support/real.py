@@ -47,6 +47,7 @@ class Real:
     api: docker.APIClient
     source: str
     foreign: set[str] = field(default_factory=set)
+    images: set[str] = field(default_factory=set)
 
     def raw(self) -> dict[str, Any]:
         listed = self.api.containers(all=True, filters={"label": f"lb.source={self.source}"})
@@ -63,14 +64,36 @@ class Real:
         rows = self.api.volumes(filters={"label": f"lb.source={self.source}"})["Volumes"] or []
         return [translate.volume(row) for row in rows]
 
-    def plant(self, like: str, name: str) -> str:
-        """A copy that carries every label."""
+    def plant(self, like: str, name: str) -> set[str]:
+        """Three that carry every label of it: one with a name of its own, one whose name begins the id of the original
+        (or is all of it), and one of an image that was committed from it."""
         labels = self.api.inspect_container(like)["Config"]["Labels"]
-        body = {"Image": BUSYBOX, "Cmd": list(RUNS), "Labels": labels, "StopSignal": "SIGKILL"}
+        image = self.api.commit(like)["Id"]
+        self.images.add(image)
+        found = {
+            self._run(f"{name}-labels", BUSYBOX, Labels=labels),
+            self._run(like if name.endswith("0") else like[:12], BUSYBOX, Labels=labels),
+            self._run(f"{name}-commit", image),
+        }
+        self.foreign |= found
+        return found
+
+    def _run(self, name: str, image: str, **body: Any) -> str:
+        body = {"Image": image, "Cmd": list(RUNS), "StopSignal": "SIGKILL", **body}
         made = str(self.api.create_container_from_config(body, name)["Id"])
         self.api.start(made)
-        self.foreign.add(made)
         return made
+
+    def clear(self) -> None:
+        for key in self.raw():
+            self.api.remove_container(key, force=True, v=True)
+        for network in self.networks():
+            self.api.remove_network(network.id)
+        for volume in self.all_volumes():
+            self.api.remove_volume(volume.name)
+        for image in self.images:
+            self.api.remove_image(image)
+        self.api.close()
 
 
 def _as_written(raw: dict[str, Any]) -> dict[str, Any]:
