@@ -154,6 +154,8 @@ def _pairs(maker: Maker, key: str) -> tuple[tuple[str, str], ...]:
             maker.complain(path, f"{name} is set twice; remove one", "this name is set twice; remove one")
         else:
             found[name] = "" if value is None else maker.document.texts.get(path) or as_text(value)
+        if value is None and key == "sysctls":
+            maker.complain(path, f"write {name}=value", "write NAME=value")
     return tuple(sorted(found.items()))
 
 
