@@ -195,3 +195,10 @@ def test_a_service_knows_the_values_that_nothing_may_show() -> None:
     web = load(spec.replace("A: plain, ", "")).services[WEB]
     assert web.hidden == {"hunter2", VALUES["BYTES"], f"x-{VALUES['BYTES']}", "default"}
     assert load("env: {A: plain}").services[WEB].hidden == frozenset()
+
+
+def test_a_volume_knows_them_too() -> None:
+    share = "---\napiVersion: lb/v1\nkind: Namespace\nmeta: {name: other}\nspec:\n  volumes:\n"
+    share += "    a: {driver_opts: {type: cifs, o: 'password=${WORD}', device: //nas/x}}\n    b: {}\n"
+    volumes = load("env: {A: plain}", extra=share).namespaces["other"].volumes
+    assert {name: volume.hidden for name, volume in volumes.items()} == {"a": {"hunter2"}, "b": frozenset()}
