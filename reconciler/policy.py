@@ -26,7 +26,7 @@ _ORDINARY = {
     "CapDrop",
 }  # fmt: skip
 _JUDGED = {"Mounts", "Privileged", "CapAdd", "SecurityOpt", "Devices", "MaskedPaths", "ReadonlyPaths"}
-_HARMLESS = "no-new-privileges"  # it takes rights away
+_HARMLESS = "no-new-privileges"  # it takes rights away; `=false` gives back what the engine may take from all
 _REMOTE = {"nfs", "nfs4", "cifs", "tmpfs"}  # file systems that show nothing of this host
 # Those that show what is on their device and nothing else: an overlay shows any folder, whatever its device.
 _DISKS = {
@@ -213,7 +213,7 @@ class _Judge:
             yield Denial("network_mode", "another container's network")
 
     def _security(self, host: Mapping[str, Any]) -> Iterator[Denial]:
-        wanted = [option for option in host.get("SecurityOpt", ()) if not option.startswith(_HARMLESS)]
+        wanted = [option for option in host.get("SecurityOpt", ()) if option != _HARMLESS]
         if host.get("MaskedPaths") == [] or host.get("ReadonlyPaths") == []:
             wanted.append("systempaths=unconfined")
         for option in wanted:

@@ -120,7 +120,7 @@ def _security_opt(value: str) -> str:
     name, cut, rest = value.partition("=") if "=" in value else value.partition(":")
     if name == _HARMLESS and rest in ("", "true", "false"):
         return _HARMLESS if rest != "false" else f"{_HARMLESS}=false"
-    if not cut or not rest:
+    if not cut or not rest or name == _HARMLESS:
         raise ValueError("must look like no-new-privileges:true or apparmor=unconfined")
     if name == "seccomp" and rest != "unconfined":
         raise ValueError(

@@ -91,6 +91,11 @@ def test_an_ordinary_service_needs_no_policy() -> None:
             {"security_opt": ("systempaths=unconfined",)},
         ),
         (
+            {"powers": Powers(security_opt=("no-new-privileges=false",))}, "security_opt", "no-new-privileges=false",
+            "allow: [{services: [shop/web], security_opt: [no-new-privileges=false]}]",
+            {"security_opt": ("no-new-privileges=false",)},
+        ),
+        (
             {"links": Links(network_mode="host")}, "network_mode", "the host's network",
             "allow: [{services: [shop/web], network_mode: host}]", {"host_network": True},
         ),
