@@ -26,8 +26,12 @@ _ORDINARY = {
     "CapDrop",
 }  # fmt: skip
 _JUDGED = {"Mounts", "Privileged", "CapAdd", "SecurityOpt", "Devices", "MaskedPaths", "ReadonlyPaths"}
-_HARMLESS = "no-new-privileges"  # it takes rights away
+_HARMLESS = "no-new-privileges"  # it takes rights away; `=false` gives back what the engine may take from all
 _REMOTE = {"nfs", "nfs4", "cifs", "tmpfs"}  # file systems that show nothing of this host
+# Those that show what is on their device and nothing else: an overlay shows any folder, whatever its device.
+_DISKS = {
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "vfat", "exfat", "ntfs3", "iso9660", "udf", "squashfs", "erofs",
+}  # fmt: skip
 _MASKS = ("PATH", "NAME", "REGISTRY")  # stand for what a variable says, which is not told
 _PLAIN = re.compile(r"[A-Za-z0-9_/.][A-Za-z0-9_/.:*=@-]*")
 
@@ -190,7 +194,7 @@ class _Judge:
     def _image(self) -> Iterator[Denial]:
         image, allowed = self.request.image, self.policy.registries
         name = image.partition("@")[0]
-        if allowed is not None and not any(name.startswith((f"{r}/", f"{r}:")) for r in allowed):
+        if allowed is not None and not any(_comes_from(name, listed) for listed in allowed):
             registry = name.partition("/")[0]
             yield Denial(
                 "image",
@@ -209,7 +213,7 @@ class _Judge:
             yield Denial("network_mode", "another container's network")
 
     def _security(self, host: Mapping[str, Any]) -> Iterator[Denial]:
-        wanted = [option for option in host.get("SecurityOpt", ()) if not option.startswith(_HARMLESS)]
+        wanted = [option for option in host.get("SecurityOpt", ()) if option != _HARMLESS]
         if host.get("MaskedPaths") == [] or host.get("ReadonlyPaths") == []:
             wanted.append("systempaths=unconfined")
         for option in wanted:
@@ -241,7 +245,7 @@ class _Judge:
         elif flags & {"bind", "rbind"} or (kind in ("", "none") and device):
             yield from self._bind(at, device, read_only or "ro" in flags)
         elif kind and kind not in _REMOTE:
-            if device.startswith("/"):
+            if kind in _DISKS and device.startswith("/"):
                 yield from self._device(at, device)
             else:
                 yield Denial(at, f"a volume of type {kind}")
@@ -282,6 +286,11 @@ class _Judge:
 
     def _grant(self, key: str, value: Any) -> str:
         return f"allow: [{_flow({'services': [str(self.request.ref)], key: value})}]"
+
+
+def _comes_from(name: str, listed: str) -> bool:
+    """A registry, or what is below a path of one. `ghcr.io/acme/x` has any tag, and `ghcr.io` is not `ghcr.io:5000`."""
+    return name.startswith(f"{listed}/") or ("/" in listed and name.startswith(f"{listed}:"))
 
 
 def _under(path: str, root: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
-from . import apply, checkout, marker, plan, remote, secrets, snapshots, source
+from . import apply, checkout, marker, plan, remote, secrets, snapshots, source, streams
 from .errors import EXIT_FAILED, EXIT_INVALID, EXIT_REFUSED, ImageUnavailable, SourceError, worst
 from .model import Desired, Observed, Outcome, Plan, Problem, Recorded, Ref, Service, UnnamedVolume
 from .model.desired import POLICY_DENIED
@@ -215,15 +215,18 @@ def always_pulled(desired: Desired) -> dict[str, Ref]:
 def refresh(desired: Desired, runtime: Runtime, report: Report, cancel: Event) -> tuple[str, ...]:
     """Asks registries again for the images whose `pull_policy` is always, side by side; pulls none of them.
 
-    Returns which could not be asked for, and why; what runs, runs on. Raises InterruptedByUser.
+    Returns which could not be asked for, and why, without what stands in a variable; what runs, runs on. Raises
+    InterruptedByUser.
     """
 
     def ask(image: str, ref: Ref) -> str:
-        report(Progress(ref, "asking the registry", image))
+        service = desired.services[ref]
+        report(Progress(ref, "asking the registry", service.shown.get("image", image)))
         try:
             runtime.refresh(image, cancel)
         except ImageUnavailable as error:
-            return f"{ref} runs on as it is; {error.line}"
+            (why,) = streams.without(service.hidden, [error.line])
+            return f"{ref} runs on as it is; {why}"
         return ""
 
     wanted = always_pulled(desired)

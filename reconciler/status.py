@@ -19,6 +19,7 @@ PodWord = Literal["created", "started", "stopped", "error", "destroyed"]
 CRASHES = 3  # restarts after which a replica that is not ready counts as looping
 UNSEEN = "not observed yet: no engine has answered"
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)")
+_VOLUME = "error while mounting volume"  # as the engine says it
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -233,7 +234,7 @@ def _networks(own: str, written: Mapping[str, Any], look: _Look) -> dict[str, st
 
 
 def _trouble(service: RecordedService, row: RecordedContainer, seen: Container) -> str:
-    error = f": {_engine_error(service, row, seen)}" if seen.error else ""
+    error = f": {engine_error(service, row, seen)}" if seen.error else ""
     match seen.state:
         case "restarting":
             return f"exit {seen.exit_code}, {seen.restarts} restarts{error}"
@@ -247,8 +248,11 @@ def _trouble(service: RecordedService, row: RecordedContainer, seen: Container) 
             return "unhealthy" if seen.health == "unhealthy" else ""
 
 
-def _engine_error(service: RecordedService, row: RecordedContainer, seen: Container) -> str:
-    """The engine repeats words of the spec in its errors; one whose words come from variables must not be shown."""
+def engine_error(service: RecordedService, row: RecordedContainer, seen: Container) -> str:
+    """The engine repeats words of the spec in its errors; one whose words come from variables must not be shown. Nor is
+    one about a volume: the options that it repeats stand in the namespace, and may be a share's password."""
+    if _VOLUME in seen.error:
+        return "a volume can't be mounted; see `docker inspect`"
     revisions = (service.current, service.pending, service.failed)
     runs = next((revision for revision in revisions if revision and revision.id == row.revision), None)
     if runs is None or _varies(runs.written):

@@ -24,7 +24,7 @@ from ..model import (
     UnnamedVolume,
     Verdict,
 )
-from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Report, Runtime, StepVerb
+from ..runtime import LABEL_FINGERPRINT, Effect, Intent, Progress, Report, Runtime, StepVerb
 from ..store import Store
 
 
@@ -47,6 +47,7 @@ class Recording:
         self.tools, self.store = tools, tools.store
         self.cancel, self.started = cancel, started
         self.image = ("", "")  # id and digest, as far as it was resolved
+        self._hidden: frozenset[str] | None = None
 
     def carry_out(self) -> Outcome:
         return self._service() if self.action.ref.name else self._namespace()
@@ -91,7 +92,6 @@ class Recording:
         if action.verb == "adopt":
             self._adopt(service, revision)
         outcome = self._perform(revision)
-        outcome = replace(outcome, logs=self._without_values(outcome.logs))
         if outcome.result == "done":
             self._good(service, revision)
         elif outcome.condemns:
@@ -103,20 +103,30 @@ class Recording:
         """The revision that took over has failed, whatever becomes of the rest."""
         failed = verdict.revision
         self.tools.guard()
-        logs = self._without_values(streams.last_lines(self.tools.runtime, verdict.container))
+        logs = self._without_values(*streams.last_lines(self.tools.runtime, verdict.container))
         self.store.fall_back(failed.id, verdict.former.id, verdict.cause, logs)
         message = f"revision {failed.number} failed: {verdict.cause}"
         self.store.add_activity(self.action.ref, "warning", "failed", message, failed.id, self.commit)
         return logs
 
-    def _without_values(self, logs: tuple[str, ...]) -> tuple[str, ...]:
-        """What failed may have printed what it was given; that is not written down, and not shown."""
+    def _without_values(self, *said: str) -> tuple[str, ...]:
+        """What failed may have printed what it was given, and the engine repeats words of the spec in its errors; that
+        is not written down, and not shown."""
+        if self._hidden is None and any(said):
+            self._hidden = self._values()
+        return streams.without(self._hidden or (), said)
+
+    def _values(self) -> frozenset[str]:
         files = self.store.directory / snapshots.FOLDER
-        hidden: set[str] = set()
-        for service in (self.action.service, self.action.instead):
-            if service and logs:
-                hidden |= service.hidden | secrets.contents(files, service.secrets)
-        return streams.without(hidden, logs)
+        found: set[str] = set()
+        for service in filter(None, (self.action.service, self.action.instead)):
+            found |= service.hidden | secrets.contents(files, service.secrets)
+            found |= {value for volume in service.volumes.values() for value in volume.hidden}
+        return frozenset(found)
+
+    def _report(self, progress: Progress) -> None:
+        (detail,) = self._without_values(progress.detail)
+        self.tools.report(replace(progress, detail=detail))
 
     def _revision(self, service: Service) -> Revision:
         """The revision that this action brings about; healing and recording keep the current one."""
@@ -167,9 +177,10 @@ class Recording:
     def _perform(self, revision: Revision | None) -> Outcome:
         tools = self.tools
         journal = _Journal(self.store, self.source, revision, tools.guard, self.started)
-        outcome = tools.runtime.perform(self.action, journal, tools.report, self.cancel)
+        outcome = tools.runtime.perform(self.action, journal, self._report, self.cancel)
         self.image = journal.resolved
-        return outcome
+        (message,) = self._without_values(outcome.message)
+        return replace(outcome, message=message, logs=self._without_values(*outcome.logs))
 
     def _note(self, outcome: Outcome, revision: str) -> None:
         action = self.action

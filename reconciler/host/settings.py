@@ -272,11 +272,16 @@ def _grant(value: Mapping[str, Any]) -> Grant:
         host_network=value.get("network_mode") == "host",
         docker_socket=value.get("docker_socket", False),
         cap_add=tuple(name.upper().removeprefix("CAP_") for name in value.get("cap_add", ())),
-        security_opt=tuple(value.get("security_opt", ())),
+        security_opt=tuple(_option(text) for text in value.get("security_opt", ())),
         binds=tuple(_root(text) for text in value.get("binds", ())),
         devices=tuple(paths.look(path).real for path in value.get("devices", ())),
         volume_drivers=tuple(value.get("volume_drivers", ())),
     )
+
+
+def _option(text: str) -> str:
+    """As manifests have it in the end: `label=disable`, which may be written with a colon too."""
+    return text if "=" in text else text.replace(":", "=", 1)
 
 
 def _root(text: str) -> Root:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import schema
-from ..model import Desired, DriftPolicy, Namespace, Place, Problem, Ref, Service
+from ..model import Desired, DriftPolicy, NamedVolume, Namespace, Place, Problem, Ref, Service
 from . import checks, foreign, hosts, maker, normalise, templates
 from .configuration import dotted
 from .editing import Unable, appended, edited
@@ -250,6 +250,7 @@ class _Reader:
             said = said and replace(said, hidden=self._hidden(document, said))
         else:
             said, complaints = normalise.namespace(document, value)
+            said = said and replace(said, volumes=self._with_hidden(document, said.volumes))
         return said, [_complain(document, path, text, ref) for path, text in complaints]
 
     def _with_drift(self, said: Service, own: Mapping[str, Any]) -> Service:
@@ -263,6 +264,10 @@ class _Reader:
     def _hidden(self, document: Document, said: Service) -> frozenset[str]:
         of_files = {value for name, value in said.spec.env or () if said.shown.get(f"env.{name}") != value}
         return used(document.value["spec"], self.around.variables) | of_files
+
+    def _with_hidden(self, document: Document, volumes: Mapping[str, NamedVolume]) -> Mapping[str, NamedVolume]:
+        written = document.value.get("spec", {}).get("volumes", {})
+        return {name: replace(v, hidden=used(written[name], self.around.variables)) for name, v in volumes.items()}
 
     def _identity(self, value: Any) -> Ref | None:
         """Which object the document is about, as far as that can be read."""

@@ -120,7 +120,7 @@ def _security_opt(value: str) -> str:
     name, cut, rest = value.partition("=") if "=" in value else value.partition(":")
     if name == _HARMLESS and rest in ("", "true", "false"):
         return _HARMLESS if rest != "false" else f"{_HARMLESS}=false"
-    if not cut or not rest:
+    if not cut or not rest or name == _HARMLESS:
         raise ValueError("must look like no-new-privileges:true or apparmor=unconfined")
     if name == "seccomp" and rest != "unconfined":
         raise ValueError(
@@ -154,6 +154,8 @@ def _pairs(maker: Maker, key: str) -> tuple[tuple[str, str], ...]:
             maker.complain(path, f"{name} is set twice; remove one", "this name is set twice; remove one")
         else:
             found[name] = "" if value is None else maker.document.texts.get(path) or as_text(value)
+        if value is None and key == "sysctls":
+            maker.complain(path, f"write {name}=value", "write NAME=value")
     return tuple(sorted(found.items()))
 
 

@@ -77,6 +77,7 @@ _FOREIGN = {
     "use_api_socket": "write volumes: [/var/run/docker.sock:/var/run/docker.sock], where the host's policy allows it",
     "update_config": "write update: instead of update_config:",
     "rollback_config": "write update: {on_failure: rollback} instead of rollback_config:",
+    "required": "remove required: what a service depends on is in the source",
     "max_failure_ratio": "remove max_failure_ratio: a revision fails with its first replica",
     "placement": "write hosts: under meta: instead of placement:",
     "endpoint_mode": "remove endpoint_mode: services find each other by name, each replica in turn",

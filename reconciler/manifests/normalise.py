@@ -19,6 +19,7 @@ from .maker import Around, Maker
 from .reading import Document, Path
 from .variables import Complaint, uses_variables
 
+_LOCAL = ("type", "o", "device", "size")  # options of the driver local
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -33,6 +34,9 @@ def namespace(document: Document, value: Mapping[str, Any]) -> tuple[Namespace |
             volumes[name] = replace(made, varies=uses_variables(document.value["spec"]["volumes"][name]))
         except ValueError as error:
             complaints.append((("spec", "volumes", name), str(error)))
+    if ref.namespace in spec.get("share_with", ()):
+        at = ("spec", "share_with", spec["share_with"].index(ref.namespace))
+        complaints.append((at, "its own services are in its network anyway; remove this one"))
     found = Namespace(
         ref=ref,
         description=meta.get("description", ""),
@@ -62,7 +66,19 @@ def _volume(ref: Ref, name: str, raw: Mapping[str, Any], document: Document) -> 
         raise ValueError(f"lb names it {volume_name(ref.namespace, name)}; remove name, or add external: true")
     at = ("spec", "volumes", name, "driver_opts")
     found = {key: document.texts.get((*at, key)) or env.as_text(option) for key, option in options.items()}
+    if raw.get("driver", "local") == "local":
+        _check_local(found)
     return NamedVolume(volume_name(ref.namespace, name), raw.get("driver", "local"), tuple(sorted(found.items())))
+
+
+def _check_local(options: Mapping[str, str]) -> None:
+    """What the engine's own driver refuses. Raises ValueError."""
+    unknown = sorted(options.keys() - _LOCAL)
+    if unknown:
+        raise ValueError(f"the driver local has no option {unknown[0]}; there are {', '.join(_LOCAL)}")
+    missing = [key for key in ("type", "device") if key not in options]
+    if missing and options.keys() & {"type", "o", "device"}:
+        raise ValueError(f"the driver local needs {missing[0]}: beside the other driver_opts; add it")
 
 
 def service(
@@ -107,7 +123,7 @@ def _spec(maker: Maker) -> Spec | None:
         healthcheck=_healthcheck(maker),
         depends_on=_depends_on(maker),
         restart=raw.get("restart", "unless-stopped"),
-        stop_signal=raw.get("stop_signal"),
+        stop_signal=maker.opt("stop_signal", units.signal),
         stop_grace_period=maker.opt("stop_grace_period", units.duration) or _zero_or(raw, 10_000_000_000),
         update=_update(maker),
         platform=fields.platform(maker),
@@ -153,8 +169,11 @@ def _healthcheck(maker: Maker) -> Healthcheck | None:
         maker.complaints.append(((*at, "test"), 'must begin with CMD, CMD-SHELL or NONE, like ["CMD", "true"]'))
     elif test and test[0] != "NONE" and not any(word.strip() for word in test[1:]):
         maker.complaints.append(((*at, "test"), 'names nothing to run; write something like ["CMD", "true"]'))
+    elif test and test[0] == "CMD-SHELL" and len(test) > 2:
+        message = "CMD-SHELL takes one text, and the rest would not be run; write CMD, or all of it as one text"
+        maker.complaints.append(((*at, "test"), message))
     times = {
-        key: maker.attempt((*at, key), units.duration, raw[key])
+        key: maker.attempt((*at, key), units.check_time, raw[key])
         for key in ("interval", "timeout", "start_period")
         if key in raw
     }

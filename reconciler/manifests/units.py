@@ -6,6 +6,7 @@ for values that must not be printed; the caller knows the place. Short forms are
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from ..model import Device, Port, Ulimit
 
 MIB = 1024 * 1024
+_MILLISECOND = 1_000_000  # in nanoseconds
 _LARGEST = 2**63 - 1  # of what the Docker API takes
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[a-zA-Z]*)")
 _UNITS = {"": 1, "k": 1024, "m": MIB, "g": 1024 * MIB, "t": 1024 * 1024 * MIB}
@@ -28,6 +30,18 @@ _IMAGE = re.compile(
     r"(?:(?:[a-zA-Z0-9.-]+(?::[0-9]+)?|\[[0-9a-fA-F:]+\](?::[0-9]+)?)/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
     r"(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
+
+_SIGNAL = re.compile(
+    r"(SIG)?(ABRT|ALRM|BUS|CHLD|CLD|CONT|FPE|HUP|ILL|INT|IO|IOT|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|TERM|TRAP|TSTP|TTIN|TTOU|URG"
+    r"|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?)"
+)
+_CAPABILITIES = (
+    "ALL", "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+    "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE", "LINUX_IMMUTABLE",
+    "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW", "PERFMON",
+    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN", "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE",
+    "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM",
+)  # fmt: skip
 
 
 def memory(value: int | str) -> int:
@@ -127,6 +141,14 @@ def duration(value: str) -> int:
     return found
 
 
+def check_time(value: str) -> int:
+    """Nanoseconds, of a healthcheck: 0 leaves it to the image, and the engine refuses less than 1 ms."""
+    found = duration(value)
+    if 0 < found < _MILLISECOND:
+        raise ValueError("the engine needs at least 1ms; write something like 1s")
+    return found
+
+
 def port(value: int | str | Mapping[str, Any]) -> Port:
     if isinstance(value, Mapping):
         found = Port(value["internal"], value.get("protocol", "tcp"), value.get("external"), value.get("host_ip", ""))
@@ -143,7 +165,9 @@ def port(value: int | str | Mapping[str, Any]) -> Port:
                 "can be read two ways; write HOST:CONTAINER",
             )
         external = int(match["external"]) if match["external"] else None
-        found = Port(int(match["internal"]), match["protocol"] or "tcp", external, (match["ip"] or "").strip("[]"))
+        found = Port(
+            int(match["internal"]), (match["protocol"] or "tcp").lower(), external, (match["ip"] or "").strip("[]")
+        )
     if found.host_ip:
         try:
             ipaddress.ip_address(found.host_ip)
@@ -172,6 +196,8 @@ def image(value: str) -> str:
     if not slash:
         value = f"docker.io/library/{value}"
     elif not ("." in first or ":" in first or first == "localhost"):
+        if first != first.lower():
+            raise ValueError("is no image reference: names are in small letters; write something like redis:7.0")
         value = f"docker.io/{value}"
     last = value.rpartition("/")[2]
     return value if ":" in last or "@" in last else f"{value}:latest"
@@ -223,7 +249,21 @@ def capability(value: str) -> str:
     found = value.upper().removeprefix("CAP_")
     if not re.fullmatch("[A-Z][A-Z_]*", found):
         raise ValueError("must look like NET_ADMIN, or ALL")
+    if found not in _CAPABILITIES:
+        near = difflib.get_close_matches(found, _CAPABILITIES, n=1, cutoff=0.6)
+        end = f"did you mean {near[0]}?" if near else "`man 7 capabilities` has them"
+        raise ValueError(f"there is no capability {value}; {end}", "is no capability; `man 7 capabilities` has them")
     return found
+
+
+def signal(value: str) -> str:
+    """As it is written, where the engine knows it: `SIGTERM`, `term` or `15`."""
+    number = int(value) if re.fullmatch("[0-9]{1,2}", value) else None
+    if not (_SIGNAL.fullmatch(value.upper()) if number is None else 0 < number < 65):
+        raise ValueError(
+            f"{value!r} is no signal; write something like SIGTERM", "is no signal; write something like SIGTERM"
+        )
+    return value
 
 
 def mode(value: int | str) -> int:

@@ -100,10 +100,11 @@ class EnvFile:
 @dataclass(frozen=True, slots=True)
 class NamedVolume:
     """A volume by the engine's `name`. An external one is somebody else's: it is never created or removed. `varies`: a
-    variable stands in its definition, so what that says must not be told."""
+    variable stands in its definition, so what that says must not be told; `hidden` are the values of such."""
 
     name: str
     driver: str = "local"
     driver_opts: Pairs = ()
     external: bool = False
     varies: bool = field(default=False, compare=False)
+    hidden: frozenset[str] = field(default=frozenset(), repr=False, compare=False)

@@ -110,15 +110,19 @@ def _replicas(service: RecordedService, numbers: Mapping[str, int], sight: Sight
     table = [["NAME", "ID", "STATE", "HEALTH", "REVISION", "STARTED", "RESTARTS", "PORTS"]]
     for row in service.containers:
         number = str(numbers.get(row.revision, "?"))
-        table.append(_replica(row, seen.get(row.id), number, sight))
+        found = seen.get(row.id)
+        error = status.engine_error(service, row, found) if found and found.error else ""
+        table.append(_replica(row, found, (number, error), sight))
     return table
 
 
-def _replica(row: RecordedContainer, seen: Container | None, number: str, sight: Sight) -> list[str]:
+def _replica(row: RecordedContainer, seen: Container | None, known: tuple[str, str], sight: Sight) -> list[str]:
+    """`known` is its revision's number, and the engine's error as far as it may be shown."""
+    number, error = known
     if seen is None:
         return [row.name, row.id[:12], "gone" if sight.observed else "unknown", "-", number, "-", "-", ""]
     state = f"{seen.state} ({seen.exit_code})" if seen.state in ("exited", "restarting", "dead") else seen.state
-    state += f": {seen.error}" if seen.error else ""
+    state += f": {error}" if error else ""
     ports = ",".join(
         f"{p.host_ip or '0.0.0.0'}:{p.external}->{p.internal}/{p.protocol}" for p in seen.ports if p.external
     )

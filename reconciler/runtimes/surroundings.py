@@ -41,7 +41,7 @@ def image(work: Work, service: Service) -> tuple[str, str]:
             raise ImageUnavailable(f"image {tag} {what} and pull_policy is never")
         wanted = exact if action.base else tag
         work.say("pulling", wanted)
-        intent = work.begin("pull", wanted)
+        intent = work.begin("pull", service.shown.get("image", tag))  # as written: a variable may stand in it
         work.shared.pulls.want((wanted, platform), lambda detail: work.say("pulling", detail), work.cancel)
         work.journal.end(intent, Effect())
         found = work.calls.image(wanted)

@@ -71,6 +71,28 @@ def test_what_a_failing_replica_prints_of_its_values_is_shown_nowhere(sandbox: S
     assert all(CANARY.encode() not in file.read_bytes() for file in sandbox.state.glob("state.db*"))
 
 
+def test_what_the_engine_repeats_of_values_is_shown_nowhere(sandbox: Sandbox, vault: Path) -> None:
+    """Its errors have words of the spec in them: a command, a user, a share's password, an image that is not there."""
+    share = {"type": "cifs", "device": "//127.0.0.1/x", "o": "username=u,password=${KEY},addr=127.0.0.1"}
+    sandbox._dump("t.yaml", "Namespace", {"name": "t"}, {"volumes": {"share": {"driver_opts": share}}})
+    sandbox.service("a", command=["${KEY}"])
+    sandbox.service("b", user="${KEY}")
+    sandbox.service("c", volumes=["share:/x"])
+    sandbox.service("d", image="127.0.0.1:1/${KEY}:1")
+    values = ["--set", f"KEY={CANARY}"]
+    shown = [sandbox.apply("--debug", *values, code=1), sandbox.apply(*values, code=1)]
+    assert "unable to find user ***" in shown[0].out and "password=***," in shown[0].out
+    shown += [sandbox.lb("plan", "-o", "json", *values, code=None)]
+    commands = (["activity", "-o", "json"], ["status"], ["status", "-o", "json"], ["get", "services", "-o", "json"])
+    shown += [sandbox.lb(*command, code=None) for command in commands]
+    for name in ("a", "b", "c", "d"):
+        shown += [sandbox.lb(command, f"t/{name}", code=None) for command in ("describe", "history", "why")]
+    for result in shown:
+        assert CANARY not in result.out + result.err
+    for file in (f for f in sandbox.state.rglob("*") if f.is_file()):
+        assert CANARY.encode() not in file.read_bytes(), file
+
+
 def test_a_rotation_replaces_its_users_only(sandbox: Sandbox, vault: Path) -> None:
     put(vault, "password", CANARY)
     sandbox.namespace()

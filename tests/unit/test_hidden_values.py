@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from threading import Event
+from typing import Any
+
 import pytest
 
-from reconciler import manifests
+from reconciler import manifests, reconcile
+from reconciler.errors import ImageUnavailable
 from reconciler.model import Desired, Ref
+from reconciler.runtime import Progress
 
 NAMESPACE = "apiVersion: lb/v1\nkind: Namespace\nmeta: {name: demo}\n"
 HEAD = "apiVersion: lb/v1\nkind: Service\nmeta: {name: %s, namespace: demo}\nspec:\n  image: nginx\n"
@@ -195,3 +200,23 @@ def test_a_service_knows_the_values_that_nothing_may_show() -> None:
     web = load(spec.replace("A: plain, ", "")).services[WEB]
     assert web.hidden == {"hunter2", VALUES["BYTES"], f"x-{VALUES['BYTES']}", "default"}
     assert load("env: {A: plain}").services[WEB].hidden == frozenset()
+
+
+def test_a_volume_knows_them_too() -> None:
+    share = "---\napiVersion: lb/v1\nkind: Namespace\nmeta: {name: other}\nspec:\n  volumes:\n"
+    share += "    a: {driver_opts: {type: cifs, o: 'password=${WORD}', device: //nas/x}}\n    b: {}\n"
+    volumes = load("env: {A: plain}", extra=share).namespaces["other"].volumes
+    assert {name: volume.hidden for name, volume in volumes.items()} == {"a": {"hunter2"}, "b": frozenset()}
+
+
+def test_an_image_that_can_not_be_asked_for_is_told_as_it_is_written() -> None:
+    class Deaf:
+        def refresh(self, image: str, cancel: Event) -> None:
+            raise ImageUnavailable(f"image {image} can't be pulled")
+
+    far = (HEAD % "far").replace("nginx", "127.0.0.1:1/${WORD}:1") + "  pull_policy: always\n"
+    said: list[Progress] = []
+    deaf: Any = Deaf()
+    unasked = reconcile.refresh(load("env: {A: plain}", extra=far), deaf, said.append, Event())
+    assert unasked == ("demo/far runs on as it is; image 127.0.0.1:1/***:1 can't be pulled",)
+    assert [progress.detail for progress in said] == ["127.0.0.1:1/${WORD}:1"]

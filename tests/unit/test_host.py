@@ -59,7 +59,7 @@ policy:
       network_mode: host
       docker_socket: true
       cap_add: [cap_net_admin]
-      security_opt: [apparmor=unconfined]
+      security_opt: [apparmor=unconfined, 'label:disable']
       binds: ["{tmp_path}/link:rw", "{tmp_path}/media/:ro", /nowhere]
       devices: [/dev/null]
       volume_drivers: [rclone]
@@ -70,7 +70,7 @@ policy:
     media = str(tmp_path / "media")
     assert found.policy.grants == (
         Grant(
-            ("media/*",), True, True, True, ("NET_ADMIN",), ("apparmor=unconfined",),
+            ("media/*",), True, True, True, ("NET_ADMIN",), ("apparmor=unconfined", "label=disable"),
             (Root(media, True), Root(media), Root("/nowhere")), ("/dev/null",), ("rclone",),
         ),
     )  # fmt: skip
@@ -150,6 +150,9 @@ def test_every_key_of_a_source_is_read(tmp_path: Path) -> None:
         ("sources: [{name: x, remote: /x, signers: /s}]", r"sources\[0\].signers: has no effect without verify"),
         ("sources: [{name: x, remote: /x, verify: true, signers: s}]", r"sources\[0\].signers: must be an absolute"),
         ("registries: {ghcr.io: {docker_config: ghcr}}", "docker_config: must be an absolute path, like /etc/lb/ghcr"),
+        ("policy: {registries: ['https://ghcr.io']}", r"policy.registries\[0\]: must look like ghcr.io/acme"),
+        ("policy: {registries: [docker.io/]}", r"policy.registries\[0\]: must look like ghcr.io/acme"),
+        ("policy: {registries: ['ghcr.io/acme/*']}", r"policy.registries\[0\]: must look like ghcr.io/acme"),
         ("registries: {ghcr.io: {}}", "docker_config: is missing; write docker_config: /etc/lb/ghcr"),
         ("sources: [{name: x, path: /x}, {name: x, path: /y}]", r"sources\[1\].name: x is another one's name already"),
         ("notify: [{command: []}]", r"notify\[0\].command: "),

@@ -227,10 +227,10 @@ def test_what_is_text_keeps_the_words_it_was_written_in() -> None:
     for kept in (found.written["env"], found.written["labels"], found.written["logging"]["options"]):
         assert kept == {**words, "H": 7}
     assert found.shown["env.A"] == "1.10" and found.shown["env.B"] == "0x1F"
-    volumes = "spec: {volumes: {d: {driver_opts: {size: 1.10, mode: 0o17}}}}\n"
+    volumes = "spec: {volumes: {d: {driver: x, driver_opts: {size: 1.10, mode: 0o17}}}}\n"
     namespace = load({"namespace.yaml": NAMESPACE + volumes}).namespaces["demo"]
     assert namespace.volumes["d"].driver_opts == (("mode", "0o17"), ("size", "1.10"))
-    assert namespace.written == {"volumes": {"d": {"driver_opts": {"size": "1.10", "mode": "0o17"}}}}
+    assert namespace.written == {"volumes": {"d": {"driver": "x", "driver_opts": {"size": "1.10", "mode": "0o17"}}}}
 
 
 def test_advice_repeats_a_number_in_its_own_words() -> None:

@@ -231,6 +231,14 @@ def test_the_engines_error_may_repeat_the_value_of_a_variable() -> None:
     assert "hunter2" not in found.why and found.why.startswith("exit 127: the engine's error is not shown")
 
 
+def test_options_of_a_volume_that_the_engine_repeats_are_not_shown() -> None:
+    """They stand in the namespace, so the service's spec may have no variable at all."""
+    world = steady(make_service())
+    mount = "error while mounting volume '/v': mount //nas/x:/v, data: password=hunter2: no such device"
+    found = pod(world.sees("web-1", state="created", error=mount))
+    assert found.why == "a volume can't be mounted; see `docker inspect`"
+
+
 def test_a_service_without_any_revision() -> None:
     world = steady(make_service())
     bare = make_recorded(make_service(), current=None, containers=())

@@ -100,6 +100,7 @@ def short(port: Port) -> str:
 @example("127.0.0.1::80")
 @example("[::1]:8080:80/udp")
 @example("[:::]:1:1")
+@example("53:53/UDP")
 @example("999.1.1.1:1:1")
 @example(f"{LONG}:80")
 @example(LONG)
@@ -122,6 +123,7 @@ def test_ports(value: str | int) -> None:
 @example("localhost:5000/redis@sha256:" + "0" * 64)
 @example("a.b/c/d:e")
 @example("[::1]:5000/redis")
+@example("Acme/redis")
 @example("redis:7\n")
 def test_images(value: str) -> None:
     found = tried(units.image, value)
@@ -155,3 +157,18 @@ def test_names_of_hosts_addresses_devices_and_modes(value: str) -> None:
 @pytest.mark.parametrize("convert", [units.memory, units.size, units.duration, units.cpus, units.port, units.image])
 def test_nothing_is_no_value(convert: Callable[[Any], Any]) -> None:
     assert tried(convert, "") is None
+
+
+def test_a_protocol_in_large_letters_is_the_same_as_compose_has_it() -> None:
+    assert units.port("53:53/UDP") == Port(53, "udp", 53)
+
+
+@pytest.mark.parametrize("value", ["SIGTERM", "term", "9", "SIGRTMIN+3", "RTMAX-14"])
+def test_a_signal_stays_as_it_is_written(value: str) -> None:
+    assert units.signal(value) == value
+
+
+@pytest.mark.parametrize("value", ["", "0", "65", "SIG", "RTMIN+16", "SIGTERM\n", "٩"])
+def test_what_is_no_signal(value: str) -> None:
+    with pytest.raises(ValueError, match="is no signal"):
+        units.signal(value)
