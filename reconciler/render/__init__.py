@@ -91,7 +91,8 @@ def outcomes_text(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         if outcome.result == "done":
             continue
-        lines.append(f"{outcome.result}: {outcome.verb} {outcome.ref}: {outcome.message}")
+        what = outcome.result if outcome.result == outcome.verb else f"{outcome.result}: {outcome.verb}"
+        lines.append(f"{what} {outcome.ref}: {outcome.message}")
         lines += [f"    | {line}" for line in outcome.logs]
     counts = Counter(outcome.result for outcome in outcomes)
     lines.append(", ".join(f"{count} {result}" for result, count in counts.items()))
