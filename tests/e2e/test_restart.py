@@ -135,7 +135,7 @@ def test_what_else_the_daemon_holds_back_is_no_failure_of_a_restart(sandbox: San
     sandbox.service("b")
     with running_daemon(sandbox) as daemon:
         eventually(lambda: daemon.log.count("create: new service") == 2)
-        sandbox.service("b", command=["sh", "-c", "exit 3"])
+        sandbox.service("b", command=["sh", "-c", "exit 3"], restart="no", healthcheck=READY)
         eventually(lambda: "t/b: replace failed" in daemon.log)
         before = ids(sandbox, "a")
         said = sandbox.lb("restart", "t/a")
