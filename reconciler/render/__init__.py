@@ -56,7 +56,8 @@ def plan_text(plan: Plan) -> str:
     if plan.selected != plan.objects:
         lines.append(f"{plan.selected} of {plan.objects} objects")
     for action in plan.actions:
-        impact = f" ({action.impact})" if action.impact != "none" else ""
+        told = action.impact in ("none", "removal")  # "remove" says it already
+        impact = "" if told else f" ({action.impact})"
         lines.append(f"{_SIGNS[action.verb]} {action.verb} {action.ref.kind} {action.ref}{impact}")
         for cause in action.causes:
             at = f"  [{cause.at.file}:{cause.at.line}]" if cause.at and cause.at.file else ""

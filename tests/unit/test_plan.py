@@ -294,7 +294,7 @@ def test_a_removal() -> None:
     same(
         steady(*map(make_service, "abcde")).drops(Ref("shop", "c")).text(),
         """
-        - remove service shop/c (removal)
+        - remove service shop/c
             no longer in the source (was in c.yaml)
         1 to remove
         """,
@@ -305,9 +305,9 @@ def test_a_source_that_is_taken_down() -> None:
     same(
         steady(make_service()).wants(down=True).drops(SHOP, WEB).text(),
         """
-        - remove service shop/web (removal)
+        - remove service shop/web
             the source is taken down (was in web.yaml)
-        - remove namespace shop (removal)
+        - remove namespace shop
             the source is taken down (was in shop.yaml)
         2 to remove
         """,
