@@ -106,8 +106,10 @@ def cycle_json(cycle: Cycle) -> dict[str, Any]:
 
 
 def cycle_text(cycle: Cycle) -> str:
+    if cycle.outcomes:
+        return outcomes_text(cycle.outcomes)
     where = f" on host {cycle.plan.host}" if cycle.plan.host else ""
-    return outcomes_text(cycle.outcomes) if cycle.outcomes else f"no changes{where}"
+    return f"nothing was done{where}" if cycle.plan.actions else f"no changes{where}"
 
 
 def held_back(plan: Plan) -> list[str]:

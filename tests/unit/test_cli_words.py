@@ -74,3 +74,14 @@ def test_a_file_that_can_not_be_read_asks_for_no_confirmation(desk: Desk) -> Non
     said = desk.lb("plan", code=65)
     assert "not found in demo.a.yaml, which has a problem" in said.out and "--confirm-deletes" not in said.out
     assert "! removals wait until every manifest can be read: demo/a, demo/b\n" in said.out
+
+
+def test_what_a_guard_holds_back_is_not_called_no_changes(desk: Desk) -> None:
+    desk.namespace()
+    for name in ("a", "b"):
+        desk.service(name)
+    desk.apply()
+    for name in ("a", "b"):
+        desk.remove(f"demo.{name}.yaml")
+    assert desk.apply(code=77).out.endswith("2 to remove\nnothing was done\n")
+    assert len(desk.memory.containers()) == 2
