@@ -172,7 +172,7 @@ def _state(facts: Facts) -> Check:
         return Check("state", "fail", found.message, found.hint or "restore a backup with `lb state restore`")
     if found is None:
         return Check("state", "ok", "nothing was applied yet")
-    said = f"whole, version {found.version} of its tables, {found.services} services"
+    said = f"whole, version {found.version} of its tables, {found.services} service{'' if found.services == 1 else 's'}"
     return Check("state", "ok", said + (", to be brought up to date by the next command" if found.outdated else ""))
 
 

@@ -14,6 +14,7 @@ from typing import Literal
 from .model import Container, Replica
 from .model.desired import Condition
 
+MIB = 1024 * 1024
 FaultKind = Literal["rebuild", "paused", "renamed", "resized", "disconnected", "stopped"]
 
 
@@ -69,7 +70,7 @@ def faults(replica: Replica, networks: Mapping[str, str]) -> tuple[Fault, ...]:
     for key, old in recorded.projection.items():  # what an older lb did not record is not compared
         new = seen.projection.get(key)
         if key in seen.projection and old != new:
-            found.append(Fault("resized", f"{label} {key} was changed to {new}"))
+            found.append(Fault("resized", f"{label} {key} was changed to {_amount(key, new)}"))
     for namespace in left:
         which = "its network" if namespace == recorded.ref.namespace else f"the network of {namespace}"
         found.append(Fault("disconnected", f"{label} was disconnected from {which}"))
@@ -78,6 +79,17 @@ def faults(replica: Replica, networks: Mapping[str, str]) -> tuple[Fault, ...]:
     elif seen.state == "exited" and not _ends(recorded.projection.get("restart", seen.restart_policy)):
         found.append(Fault("stopped", f"{label} was stopped (exit {seen.exit_code})"))
     return tuple(found)
+
+
+def _amount(key: str, value: object) -> str:
+    """A value of the projection as a manifest would have it: the engine counts bytes and billionths of a CPU."""
+    if not isinstance(value, int) or key == "pids_limit":
+        return str(value)
+    if not value:
+        return "none"
+    if key == "cpus":
+        return f"{value / 1e9:g}"
+    return f"{value} bytes" if value % MIB else f"{value // MIB} MiB"
 
 
 def missing(replica: Replica, networks: Mapping[str, str]) -> list[str]:

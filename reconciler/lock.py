@@ -165,7 +165,7 @@ def _locked(holder: dict[str, Any]) -> LockedError:
         return LockedError("another process is changing this engine", hint="try again when it is done")
     return LockedError(
         f"pid {holder['pid']} (`{holder.get('command', '?')}`) has been changing this engine "
-        f"since {holder.get('since', '?')}",
+        f"since {holder['since'][:19] + 'Z' if 'since' in holder else '?'}",
         hint="try again when it is done",
     )
 

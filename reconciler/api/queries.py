@@ -50,7 +50,7 @@ def log_query(items: Iterable[tuple[str, str]], now: float) -> LogQuery:
         container=given.get("container", ""),
         follow=_truth(given, "follow"),
         tail=_tail(given.get("tail", "all")),
-        since=_since(given["since"], now) if given.get("since") else None,
+        since=since(given["since"], now) if given.get("since") else None,
         timestamps=_truth(given, "timestamps"),
     )
 
@@ -70,7 +70,8 @@ def _tail(text: str) -> int | None:
     return int(text)
 
 
-def _since(text: str, now: float) -> float:
+def since(text: str, now: float) -> float:
+    """Seconds since the epoch. Raises Refusal (400)."""
     if text.isascii() and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
         return float(text)
     if not _DURATION.sub("", text):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 import traceback
@@ -70,9 +71,18 @@ class _OnDemand(click.Group):
         file = importlib.import_module(f".{COMMANDS[cmd_name]}", __package__)
         return cast(click.Command, getattr(file, cmd_name))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            ctx.fail(f"There is no command {args[0]}" + (f"; did you mean {near[0]}?" if near else "."))
+        return super().resolve_command(ctx, args)
+
 
 @click.group(
     cls=_OnDemand,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="GitOps for Docker hosts: manifests of namespaces and services, applied to a Docker Engine." + EXAMPLES,
 )
 @click.version_option(__version__, prog_name="lb")
@@ -91,10 +101,13 @@ def run(arguments: list[str]) -> int:
         result = lb.main(arguments, prog_name="lb", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return EXIT_USAGE
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "lb"
-        say(f"{error.format_message()} (see `{where} --help`)")
+        say(f"{' '.join(error.format_message().split())} (see `{where} --help`)")
         return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")

@@ -108,11 +108,11 @@ def service_options(command: Callable[..., int]) -> Callable[..., int]:
 @click.option("--cancel", is_flag=True, help="Call off a restart that failed or was cut off.")
 @service_options
 def restart(call: Call, cancel: bool) -> int:
-    """Replace all replicas of a service, though its manifest did not change.
+    """Replace all replicas of a service.
 
-    They are replaced as by any change: in the order of its `update`, each through the health gate, and taken back when
-    one fails. They keep the image that runs, unless pull_policy is always. What was cut off is carried on by the next
-    apply or the daemon, until it is called off.
+    They are replaced though the manifest did not change, and as by any change: in the order of its `update`, each
+    through the health gate, and taken back when one fails. They keep the image that runs, unless pull_policy is
+    always. What was cut off is carried on by the next apply or the daemon, until it is called off.
     """
     if cancel:
         return _call_off(call)
@@ -133,10 +133,10 @@ def restart(call: Call, cancel: bool) -> int:
 )
 @service_options
 def retry(call: Call) -> int:
-    """Try a revision again that failed and is held, once what made it fail is mended.
+    """Try a revision again that failed and is held.
 
-    For a cause outside of the manifest: a service that it needs, data, a disk that was full. A change of the manifest
-    is tried without this.
+    For a cause outside of the manifest that is mended now: a service that it needs, data, a disk that was full. A
+    change of the manifest is tried without this.
     """
 
     def refusal(known: RecordedService, held: str) -> str:
@@ -209,7 +209,8 @@ def _hand_over(call: Call, order: Order) -> int:
             say(line)
         click.echo(reply.text if mine else "the daemon has taken it on already; see `lb activity`")
     undone = known is not None and (known.restart or known.failed)
-    return worst([reply.code if mine else EXIT_OK, EXIT_FAILED if undone else EXIT_OK])
+    failed = any(o["result"] != "done" for o in mine)  # what else the daemon holds back is not what was asked for
+    return worst([reply.code if failed else EXIT_OK, EXIT_FAILED if undone else EXIT_OK])
 
 
 def _allow(call: Call, order: Order, store: Store, runtime: Runtime) -> None:

@@ -25,8 +25,10 @@ ENTRIES = 10  # of its activity
 @state_option
 @debug_option
 def describe(kind: str | None, name: str | None, namespace: str | None, state: str | None) -> int:
-    """Show everything about one service or namespace: where it is written, its state and why, its revisions and
-    replicas, the last failure with its log lines, recent activity.
+    """Show everything about one service or namespace.
+
+    Where it is written, its state and why, its revisions and replicas, the last failure with its log lines, recent
+    activity.
 
     A service is NAMESPACE/SERVICE. Values are shown as they were written. When no engine answers it shows what is
     recorded, and exits 69.

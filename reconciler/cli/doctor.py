@@ -29,9 +29,10 @@ INOTIFY = Path("/proc/sys/fs/inotify")
 @output_option("text", "json")
 @debug_option
 def doctor(state: str | None, output: str) -> int:
-    """Check the engine, the rights to it, the state, the lock, and what was left over; each with the way out.
+    """Check the host, the engine and the state.
 
-    Changes nothing. Exits 1 when a check fails; warnings alone are 0.
+    Also the rights to the engine, the lock, limits, and what was left over; each with the way out. Changes nothing.
+    Exits 1 when a check fails; warnings alone are 0.
     """
     found = judged.checks(_facts(state_dir(state)))
     if output == "json":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from .. import schema, starter
-from ..errors import StateError, UsageError
+from ..errors import RefusedError, StateError, UsageError
 from ..source import SETTINGS
 from .options import debug_option
 from .terminal import say
@@ -26,7 +27,9 @@ from .terminal import say
 )
 @debug_option
 def init(folder: Path, name: str | None, host: Path | None, profile: str | None) -> None:
-    """Write a first source: lb.yaml, a namespace, a service, and settings for the editor."""
+    """Write a first source.
+
+    That is lb.yaml, a namespace, a service, and settings for the editor."""
     top = folder.absolute()
     if profile and host is None:
         raise UsageError("--profile is of a host.yaml", hint="add --host-config FILE, which says where it is written")
@@ -44,14 +47,15 @@ def init(folder: Path, name: str | None, host: Path | None, profile: str | None)
         click.echo(f"+ {host}")
     for file in starter.habits().keys() - habits:
         say(f"{folder / file} is there already and stays as it is")
-    click.echo(f"next: lb plan {folder}, then lb apply {folder}")
+    there = shlex.quote(str(folder))
+    click.echo(f"next: lb plan {there}, then lb apply {there}")
 
 
 def _refuse(top: Path, files: Mapping[str, str], host: Path | None) -> None:
     wanted = [top / file for file in sorted(files)] + ([host] if host else [])
     there = [file for file in wanted if file.exists()]
     if there:
-        raise UsageError(f"{there[0]} is there already; nothing is written", hint="choose another folder")
+        raise RefusedError(f"{there[0]} is there already; nothing is written", hint="choose another folder")
     if host and host.absolute().resolve().is_relative_to(top.resolve()):
         raise UsageError(f"{host} would lie in the source; nothing is written", hint="choose a file outside of it")
     around = next((parent for parent in top.resolve().parents if (parent / SETTINGS).is_file()), None)

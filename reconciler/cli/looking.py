@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import click
 
 from .. import render, status, views
-from ..errors import EXIT_FAILED, NotFound
+from ..clock import now, seconds
+from ..errors import EXIT_FAILED, NotFound, UsageError
 from ..model import Container, Observed, Recorded, RecordedNamespace, RecordedService
 from ..render.tables import columns
-from ..runtime import Runtime
+from ..runtime import LogStream
 from ..status import Status
 from ..streams import Merged, lines
 from . import doors, names
@@ -104,32 +106,48 @@ def _print(output: str, *, one: bool, table: Any, values: list[Any], written: li
 @namespace_option
 @click.option("-f", "--follow", is_flag=True, help="Go on as new lines come.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each replica.")
+@click.option("--since", metavar="TIME", help="Only lines since a time (RFC 3339), or an age like 10m.")
 @click.option("-t", "--timestamps", is_flag=True, help="The engine's time before each line.")
 @state_option
 @debug_option
 def logs(
-    service: str, namespace: str | None, follow: bool, tail: int | None, timestamps: bool, state: str | None
+    service: str,
+    namespace: str | None,
+    follow: bool,
+    tail: int | None,
+    since: str | None,
+    timestamps: bool,
+    state: str | None,
 ) -> int:
     """Print the logs of all replicas of a service."""
-    ref = service_ref(service, namespace)
+    ref, begin = service_ref(service, namespace), _since(since) if since else None
     with doors.reading(state_dir(state)) as (store, runtime):
         recorded = store.recorded()
         require(recorded, *ref)
         containers = status.of(recorded.services[ref], runtime.observe()).containers
-        _print_logs(runtime, containers, follow=follow, tail=tail, timestamps=timestamps)
+        wanted = partial(runtime.logs, follow=follow, tail=tail, since=begin, timestamps=timestamps)
+        _print_logs(wanted, containers)
     return 0 if containers else EXIT_FAILED
 
 
-def _print_logs(
-    runtime: Runtime, containers: Sequence[Container], *, follow: bool, tail: int | None, timestamps: bool
-) -> None:
+def _since(text: str) -> float:
+    """As the HTTP API reads it."""
+    from ..api.answers import Refusal
+    from ..api.queries import since
+
+    try:
+        return since(text, seconds(now()))
+    except Refusal as refusal:
+        raise UsageError(f"--{refusal.message}") from None
+
+
+def _print_logs(wanted: Callable[[str], LogStream], containers: Sequence[Container]) -> None:
     """Lines of all replicas as they come, each behind its replica's name where there are several."""
     merged = Merged(lines)
     try:
         for container in containers:
             with contextlib.suppress(NotFound):  # removed since we looked
-                stream = runtime.logs(container.id, follow=follow, tail=tail, since=None, timestamps=timestamps)
-                merged.attach(container.name, stream)
+                merged.attach(container.name, wanted(container.id))
         while merged.wait():
             for name, source, data in merged.take():
                 text = data.decode("utf-8", "replace").removesuffix("\n")

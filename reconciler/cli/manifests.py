@@ -16,6 +16,7 @@ from .. import source as sources
 from ..errors import worst
 from ..model import Desired, Problem
 from ..reconcile import problem_codes
+from ..render.tables import counted
 from .options import Asked, debug_option, output_option, source_options
 from .terminal import echo_json, say
 
@@ -65,9 +66,10 @@ def _text(views: Sequence[Desired], problems: Sequence[Problem]) -> None:
         click.echo(str(problem))
     count = len({ref for view in views for ref in (*view.namespaces, *view.services)})
     hosts = [view.host for view in views if view.host]
-    valid = f"{count} objects are valid" + (f" (on {', '.join(hosts)})" if hosts else "")
+    verb = "is" if count == 1 else "are"
+    valid = f"{counted(count, 'object')} {verb} valid" + (f" (on {', '.join(hosts)})" if hosts else "")
     if problems:
-        say(f"{len(problems)} problems; {valid}")
+        say(f"{counted(len(problems), 'problem')}; {valid}")
     else:
         click.echo(valid)
 
@@ -85,5 +87,8 @@ def _folder(view: Desired) -> str:
 @click.command(epilog="\b\nExamples:\n  lb schema\n  lb schema plan")
 @click.argument("name", default="manifest")
 def schema(name: str) -> None:
-    """Print a JSON Schema: manifest, source (lb.yaml), host (host.yaml) or plan."""
+    """Print a JSON Schema.
+
+    Of a manifest, a source (lb.yaml), a host (host.yaml) or a plan.
+    """
     click.echo(json.dumps(schemas.load(name), indent=2, ensure_ascii=False))

@@ -240,6 +240,8 @@ def service_ref(name: str, namespace: str | None) -> Ref:
     first, slash, second = name.partition("/")
     if slash and first and second and namespace in (None, first):
         return Ref(first, second)
+    if slash and first and second:
+        raise UsageError(f"{name} is not in the namespace {namespace}, which -n names: leave out one of them")
     if slash or not namespace:
         raise UsageError(f"{name}: name a service as NAMESPACE/SERVICE, or as SERVICE with -n NAMESPACE")
     return Ref(namespace, name)

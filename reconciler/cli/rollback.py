@@ -54,7 +54,7 @@ def rollback(
     service: str, source: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
     state: str | None,
 ) -> None:  # fmt: skip
-    """Write an earlier revision of a service back into its manifest.
+    """Write an earlier revision back into the manifest.
 
     Without --to: the last one before the current one that was written otherwise; while a newer one failed or is not
     finished, the current one.
@@ -94,7 +94,7 @@ def undelete(
     target: str, source: Path, namespace: str | None, number: int | None, dry_run: bool, outside: Outside,
     state: str | None,
 ) -> None:  # fmt: skip
-    """Write the manifest of a removed service or namespace again.
+    """Write the manifest of what was removed again.
 
     It is written at the end of the file in which it stood, with its description, labels, hosts and protection, and as
     its last good revision said. A service's namespace comes back with it where it is gone too. Shows the difference,

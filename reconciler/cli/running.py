@@ -56,7 +56,9 @@ def daemon(
     path: str | None, outside: Outside, listen: str | None, token_file: Path | None, log_format: str,
     state: str | None,
 ) -> None:  # fmt: skip
-    """Watch a source and keep the engine as it says; answer the read-only HTTP API.
+    """Watch a source and keep the engine as it says.
+
+    It answers the read-only HTTP API too.
 
     PATH is a folder, or the name of one of host.yaml's sources; without it, the one source that is listed there, else
     the current folder. A source with a remote is fetched again and again. File changes, the engine's events and SIGHUP

@@ -12,6 +12,7 @@ import click
 from ..errors import EngineUnreachable, RefusedError, StateError
 from ..lock import Lock, key
 from ..model import EngineInfo
+from ..render.tables import counted
 from ..store.backup import Contents, backup, examine, restore
 from ..store.connection import FILE
 from . import doors
@@ -31,7 +32,9 @@ def state() -> None:
 @state_option
 @debug_option
 def back_up(file: Path, force: bool, state: str | None) -> None:
-    """Write a copy of the state to FILE, consistent also while an apply is under way.
+    """Write a copy of the state to FILE.
+
+    It is consistent also while an apply is under way.
 
     The copy is readable by its owner only. Asks no engine.
     """
@@ -62,7 +65,7 @@ def put_back(file: Path, state: str | None, yes: bool) -> None:
         if not yes:
             confirm(f"Replace the state in {directory} by the backup of {found.backed_up[:19]}Z?")
         kept = restore(file, directory)
-    say(f"the state in {directory} is the backup of {found.backed_up[:19]}Z ({found.services} services)")
+    say(f"the state in {directory} is the backup of {found.backed_up[:19]}Z ({counted(found.services, 'service')})")
     if kept:
         say(f"the former one is kept as {kept}")
     say("what was done since is not in it: look at `lb plan` before you apply")

@@ -32,7 +32,9 @@ PERIOD = 1.0  # seconds between two looks
 @output_option("table", "json")
 @debug_option
 def status(watch: bool, state: str | None, output: str) -> int:
-    """Show how things stand: the engine, the state, who changes it, and the services that are not in order.
+    """Show how things stand.
+
+    The engine, the state, who changes it, and the services that are not in order.
 
     Exits 0 also when some are not, and 69 when no engine answers. With --watch a terminal is drawn anew on a change;
     elsewhere each change is a line, with -o json an object a line.

@@ -29,10 +29,10 @@ def volume() -> None:
 @output_option("table", "json")
 @debug_option
 def ls(namespace: str | None, state: str | None, output: str) -> None:
-    """List the volumes that lb made, and which containers mount them.
+    """List the volumes that lb made.
 
-    Those of removed services and namespaces too; and those without a name, which the engine makes for each container
-    whose image has a volume that the manifest does not name.
+    With the containers that mount them. Those of removed services and namespaces too; and those without a name, which
+    the engine makes for each container whose image has a volume that the manifest does not name.
     """
     with doors.reading(state_dir(state)) as (store, runtime):
         live = {volume.name for volume in runtime.observe().volumes}

@@ -25,10 +25,10 @@ from .terminal import echo_json
 @output_option("text", "json")
 @debug_option
 def why(service: str, namespace: str | None, state: str | None, output: str) -> None:
-    """Show why a service was replaced last, and what else happened to it lately.
+    """Show why a service was replaced last.
 
     Each field that changed, with its old and new value as written, where it stands, the rule by which it asked for new
-    containers, and the commit, where the source is a git checkout.
+    containers, and the commit, where the source is a git checkout; and what else happened lately.
     """
     ref = service_ref(service, namespace)
     with doors.remembered(state_dir(state)) as store:

@@ -26,8 +26,9 @@ def for_removals(
         return []
     refs = tuple(action.ref for action in gone)
     found: list[Guard] = []
-    if problems or not desired.complete:
-        message = f"{len(refs)} removals wait until every manifest can be read: {_names(gone)}"
+    incomplete = bool(problems) or not desired.complete
+    if incomplete:
+        message = f"removals wait until every manifest can be read: {_names(gone)}"
         found.append(Guard("incomplete", message, refs))
     found += _after_restore(recorded.restored_at.get(desired.source, ""), gone, confirm)
     found += _protected(gone, down=desired.down)
@@ -38,7 +39,8 @@ def for_removals(
     before = max(recorded.held_services.get(desired.source, 0), owned)
     budget = desired.budget.allows(before)
     all_of_them = owned >= 2 and len(services) + begun == owned
-    if services and (all_of_them or len(services) + lately > budget):
+    # A list that may be another one as soon as all can be read is not there to be confirmed.
+    if not incomplete and services and (all_of_them or len(services) + lately > budget):
         key = confirmation(gone)
         if confirm != key:
             what = f"all {owned} services" if all_of_them else f"{len(services)} of {owned} services"
@@ -57,7 +59,7 @@ def _after_restore(restored: str, gone: Sequence[Action], confirm: str) -> list[
     if not restored or confirm == key:
         return []
     message = (
-        f"the state was restored from a backup at {restored[:19]}Z, so {len(gone)} removals wait: {_names(gone)}. "
+        f"the state was restored from a backup at {restored[:19]}Z, so removals wait: {_names(gone)}. "
         f"If they are meant, confirm exactly this list with --confirm-deletes {key}"
     )
     return [Guard("restored", message, tuple(action.ref for action in gone), key)]

@@ -67,6 +67,8 @@ def _cause(desired: Desired, known: RecordedService | RecordedNamespace) -> Caus
         return Cause("finished by the engine after it had been removed")
     if desired.down:
         return Cause(f"the source is taken down (was in {known.place.file})")
+    if any(problem.place.file == known.place.file for problem in desired.problems):
+        return Cause(f"not found in {known.place.file}, which has a problem")
     if known.ref in desired.elsewhere:
         return Cause(f"no longer for host {desired.host} (was in {known.place.file})")
     return Cause(f"no longer in the source (was in {known.place.file})")

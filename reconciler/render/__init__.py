@@ -56,7 +56,8 @@ def plan_text(plan: Plan) -> str:
     if plan.selected != plan.objects:
         lines.append(f"{plan.selected} of {plan.objects} objects")
     for action in plan.actions:
-        impact = f" ({action.impact})" if action.impact != "none" else ""
+        told = action.impact in ("none", "removal")  # "remove" says it already
+        impact = "" if told else f" ({action.impact})"
         lines.append(f"{_SIGNS[action.verb]} {action.verb} {action.ref.kind} {action.ref}{impact}")
         for cause in action.causes:
             at = f"  [{cause.at.file}:{cause.at.line}]" if cause.at and cause.at.file else ""
@@ -91,7 +92,8 @@ def outcomes_text(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         if outcome.result == "done":
             continue
-        lines.append(f"{outcome.result}: {outcome.verb} {outcome.ref}: {outcome.message}")
+        what = outcome.result if outcome.result == outcome.verb else f"{outcome.result}: {outcome.verb}"
+        lines.append(f"{what} {outcome.ref}: {outcome.message}")
         lines += [f"    | {line}" for line in outcome.logs]
     counts = Counter(outcome.result for outcome in outcomes)
     lines.append(", ".join(f"{count} {result}" for result, count in counts.items()))
@@ -104,8 +106,10 @@ def cycle_json(cycle: Cycle) -> dict[str, Any]:
 
 
 def cycle_text(cycle: Cycle) -> str:
+    if cycle.outcomes:
+        return outcomes_text(cycle.outcomes)
     where = f" on host {cycle.plan.host}" if cycle.plan.host else ""
-    return outcomes_text(cycle.outcomes) if cycle.outcomes else f"no changes{where}"
+    return f"nothing was done{where}" if cycle.plan.actions else f"no changes{where}"
 
 
 def held_back(plan: Plan) -> list[str]:

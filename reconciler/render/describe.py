@@ -39,7 +39,7 @@ class Sight:
 
 
 def service_text(service: RecordedService, revisions: Sequence[Revision], sight: Sight) -> str:
-    state = status.of(service, sight.observed) if sight.observed else None
+    state = status.of(service, sight.observed, sight.recorded) if sight.observed else None
     numbers = {revision.id: revision.number for revision in revisions}
     head = [
         ("Name", service.ref.name),
@@ -64,7 +64,7 @@ def namespace_text(namespace: RecordedNamespace, sight: Sight) -> str:
     services: Table = [["SERVICE", "STATE", "READY", "IMAGE", "WHY"]]
     for ref, service in sight.recorded.services.items():
         if ref.namespace == name:
-            services.append(_summary(service, sight.observed))
+            services.append(_summary(service, sight))
     volumes = [["VOLUME", "AGE"]]
     volumes += [[v.name, age(v.created, now)] for v in sight.recorded.volumes.values() if v.namespace == name]
     return "\n\n".join([
@@ -132,12 +132,12 @@ def _replica(row: RecordedContainer, seen: Container | None, known: tuple[str, s
     ]  # fmt: skip
 
 
-def _summary(service: RecordedService, observed: Observed | None) -> list[str]:
+def _summary(service: RecordedService, sight: Sight) -> list[str]:
     revision = shown_revision(service)
     image = revision.image if revision else ""
-    if observed is None:
+    if sight.observed is None:
         return [service.ref.name, "unknown", "-", image, ""]
-    state = status.of(service, observed)
+    state = status.of(service, sight.observed, sight.recorded)
     return [service.ref.name, state.word, f"{state.counters.ready}/{state.wanted}", image, state.why]
 
 

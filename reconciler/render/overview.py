@@ -13,7 +13,7 @@ from ..lock import Holder
 from ..model import EngineInfo, Observed, Recorded, Ref
 from ..remote import Record
 from .describe import fields
-from .tables import columns
+from .tables import columns, counted
 
 IN_ORDER = ("started", "stopped")
 UNKNOWN = "unknown"
@@ -54,10 +54,9 @@ class Overview:
 def make(
     recorded: Recorded, look: Observed | LbError, directory: str, holder: Holder | None, remotes: Sequence[Record] = ()
 ) -> Overview:
-    services: dict[Ref, tuple[str, str]] = {}
-    for ref, service in recorded.services.items():
-        state = status.of(service, look) if isinstance(look, Observed) else None
-        services[ref] = (state.word, state.why) if state else (UNKNOWN, "")
+    services = dict.fromkeys(recorded.services, (UNKNOWN, ""))
+    if isinstance(look, Observed):
+        services = {ref: (state.word, state.why) for ref, state in status.each(recorded, look).items()}
     spaces = Counter(namespace.source for namespace in recorded.namespaces.values())
     owned = Counter(service.source for service in recorded.services.values())
     return Overview(
@@ -76,7 +75,7 @@ def overview_text(found: Overview) -> str:
     words = ", ".join(f"{count} {word}" for word, count in sorted(found.words.items()))
     total = len(found.services)
     sources = ", ".join(
-        f"{name} ({_count(s.namespaces, 'namespace')}, {_count(s.services, 'service')})"
+        f"{name} ({counted(s.namespaces, 'namespace')}, {counted(s.services, 'service')})"
         for name, s in found.sources.items()
     )
     head = fields([
@@ -138,7 +137,8 @@ def transitions(before: Overview, after: Overview) -> list[str]:
     for ref in sorted(before.services.keys() | after.services.keys()):
         was, new = before.services.get(ref), after.services.get(ref)
         if was != new and UNKNOWN not in ((was or new or ("",))[0], (new or was or ("",))[0]):
-            found.append(f"{ref} {_word(was)} → {_word(new)}" + (f": {new[1]}" if new and new[1] else ""))
+            word = _word(new) if _word(was) == _word(new) else f"{_word(was)} → {_word(new)}"
+            found.append(f"{ref} {word}" + (f": {new[1]}" if new and new[1] else ""))
     return found
 
 
@@ -152,7 +152,3 @@ def _engine(engine: EngineInfo | None) -> str:
 
 def _holder(holder: Holder | None) -> str:
     return f"held by pid {holder.pid} (`{holder.command}`) since {holder.since[:19]}Z" if holder else "free"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -25,6 +25,11 @@ def plain(text: str) -> str:
     return "".join(c if c.isprintable() else " " if c in "\n\t" else "" for c in _ESCAPES.sub("", text))
 
 
+def counted(number: int, word: str) -> str:
+    """`1 problem`, `2 problems`."""
+    return f"{number} {word}" + ("" if number == 1 else "s")
+
+
 def age(at: str, now: str) -> str:
     """How long ago, in one unit (two below ten of it): `45s`, `3m10s`, `25m`, `2h5m`, `3d`. "-" for a time unknown."""
     if not at:

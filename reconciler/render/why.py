@@ -75,7 +75,7 @@ def why_text(story: Story, now: str) -> str:
         head = f"{story.ref} {_MADE[last.reason]} {age(last.created, now)} ago{_of(story, last)}"
         lines = [head, *_causes(story, last)]
     rows = [
-        [age(e.updated or e.created, now), e.reason, story.number(e), _short(e.commit), e.message]
+        [age(e.updated or e.created, now), e.reason, story.number(e) or "-", _short(e.commit), e.message]
         for e in story.entries[:ENTRIES]
     ]
     return "\n".join([*lines, "", columns([["AGE", "ACTION", "REVISION", "COMMIT", "WHY"], *rows])])

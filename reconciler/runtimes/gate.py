@@ -80,7 +80,7 @@ def wait(
         waits()
         waits = nobody
         if cancel.wait(pause):
-            raise InterruptedByUser(f"{name}: interrupted while waiting; the next apply carries on")
+            raise InterruptedByUser("while waiting for health; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
 
 
@@ -112,7 +112,7 @@ def dependency(
         waits()
         waits = nobody
         if cancel.wait(pause):
-            raise InterruptedByUser(f"interrupted while waiting for {wanted.ref}; the next apply carries on")
+            raise InterruptedByUser(f"while waiting for {wanted.ref}; the next apply carries on")
         pause = min(pause * 1.5, 0.25)
 
 

@@ -344,4 +344,4 @@ class _Run:
 
     def _check_cancel(self) -> None:
         if self.work.cancel.is_set():
-            raise InterruptedByUser(f"{self.action.ref}: interrupted; the next apply carries on")
+            raise InterruptedByUser("the next apply carries on")

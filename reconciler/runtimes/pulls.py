@@ -106,4 +106,4 @@ def until(happened: Event, cancel: Event, what: str) -> None:
     """Raises InterruptedByUser."""
     while not happened.wait(_LOOK):
         if cancel.is_set():
-            raise InterruptedByUser(f"interrupted while {what}; the next apply carries on")
+            raise InterruptedByUser(f"while {what}; the next apply carries on")

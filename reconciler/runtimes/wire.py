@@ -101,7 +101,7 @@ def translated(what: str) -> Iterator[None]:
         raise errors.EngineError(f"{what}: {text}") from error
     except (sdk.DockerException, requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
         raise errors.EngineUnreachable(
-            f"no Docker Engine answers: {_short(error)}", hint="start it, or set DOCKER_HOST or `docker context use`"
+            f"no Docker Engine answers: {_root(error)}", hint="start it, or set DOCKER_HOST or `docker context use`"
         ) from error
     except (requests.exceptions.RequestException, json.JSONDecodeError) as error:
         raise errors.EngineError(f"{what}: the engine's answer broke off: {_short(error)}") from error
@@ -109,6 +109,16 @@ def translated(what: str) -> Iterator[None]:
 
 def explanation(error: sdk.APIError) -> str:
     return str(error.explanation or error).strip()
+
+
+def _root(error: Exception) -> str:
+    """What the system said, out of the errors that the libraries wrapped around it."""
+    inner: BaseException | None = error
+    while inner:
+        if isinstance(inner, OSError) and inner.strerror:
+            return inner.strerror
+        inner = inner.__cause__ or inner.__context__
+    return _short(error)
 
 
 def _short(error: Exception) -> str:

@@ -181,7 +181,8 @@ def _translated(what: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, ValueError) as error:  # ValueError: meta that is no JSON
-        raise StateError(f"{what} can't be used: {error}", hint="check the file, the disk and who owns it") from error
+        why = (isinstance(error, OSError) and error.strerror) or error  # without the name of a file that nobody knows
+        raise StateError(f"{what} can't be used: {why}", hint="check the file, the disk and who owns it") from error
 
 
 def _patience() -> Callable[[int, int, int], None]:

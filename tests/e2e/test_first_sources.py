@@ -49,7 +49,7 @@ def test_what_init_writes_is_applied_and_answers(sandbox: Sandbox, tmp_path: Pat
         page = eventually(lambda: fetch(8097))
         assert f"<h1>{sandbox.name} works</h1>" in page
         assert sandbox.apply("--set", "PORT=8097").out == "no changes\n"
-        sandbox.lb("init", code=64)
+        sandbox.lb("init", code=77)
         assert sandbox.apply("--set", "PORT=8097").out == "no changes\n"
         sandbox.lb("down", "--yes")
     finally:

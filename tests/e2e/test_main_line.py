@@ -125,6 +125,8 @@ def test_logs_of_all_replicas(sandbox: Sandbox) -> None:
     result = sandbox.lb("logs", "t/a")
     assert sorted(line.split(" | ")[1] for line in result.out.splitlines()) == ["out", "out"]
     assert sorted(line.split(" | ")[1] for line in result.err.splitlines()) == ["err", "err"]
+    assert sorted(sandbox.lb("logs", "t/a", "--since", "1h").out.splitlines()) == sorted(result.out.splitlines())
+    assert sandbox.lb("logs", "t/a", "--since", "2100-01-01T00:00:00Z").out == ""
 
 
 def test_a_file_from_standard_input_joins_and_deletes_nothing(sandbox: Sandbox) -> None:

@@ -84,7 +84,7 @@ def test_pids_and_reserved_memory_change_in_place_and_are_unset_by_replacing(san
 
     sandbox.api.update_container(sandbox.one("a")["Id"], mem_reservation=8 * MIB)
     result = sandbox.apply()
-    assert f"replica 1 mem_reservation was changed to {8 * MIB}" in result.out and sandbox.running() == before
+    assert "replica 1 mem_reservation was changed to 8 MiB" in result.out and sandbox.running() == before
     assert sandbox.one("a")["HostConfig"]["MemoryReservation"] == 32 * MIB
 
     sandbox.service("a", memory=64)

@@ -126,7 +126,7 @@ def test_asking_a_slow_registry_ends_with_a_signal(shelf: Shelf) -> None:
     applying.send_signal(signal.SIGINT)
     _, err = applying.communicate(timeout=5)
     assert applying.returncode == 130
-    assert f"interrupted while the registry is asked for {shelf.image('app')}; the next apply carries on" in err
+    assert f"while the registry is asked for {shelf.image('app')}; the next apply carries on" in err
     assert "the time limit of 0.5 s is up" in shelf.sandbox.apply("--timeout", "0.5", code=1).err
 
 
@@ -140,7 +140,7 @@ def test_a_new_digest_that_fails_is_held_until_there_is_another(shelf: Shelf) ->
     assert "failed: replace t/a" in sandbox.apply(code=1).out
     assert images(sandbox) == [good]
     again = sandbox.apply(code=1)
-    assert "held: held t/a" in again.out and "pulling" not in again.err
+    assert "held t/a: " in again.out and "pulling" not in again.err
     better = shelf.push("app", mark="better")
     sandbox.apply()
     assert images(sandbox) == [better]

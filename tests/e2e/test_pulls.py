@@ -133,7 +133,7 @@ def test_a_signal_ends_a_pull_and_the_engine_gives_it_up(shelf: Shelf, number: s
     applying = shelf.begin_apply()
     eventually(lambda: any("blobs" in line for line in shelf.front.open))
     eventually(lambda: shelf.sandbox.live("b"))
-    _ends(applying, number, shelf, f"interrupted while image {shelf.image('app')} is pulled")
+    _ends(applying, number, shelf, f"while image {shelf.image('app')} is pulled")
     eventually(lambda: not shelf.front.open, 10)
     assert not shelf.sandbox.containers("a")
     shelf.front.faults = []
@@ -146,7 +146,7 @@ def test_a_signal_ends_the_wait_for_a_registry_that_is_silent(shelf: Shelf) -> N
     shelf.sandbox.service("a", image=shelf.image("app"))
     applying = shelf.begin_apply()
     eventually(lambda: shelf.front.open)
-    _ends(applying, signal.SIGINT, shelf, f"interrupted while image {shelf.image('app')} is pulled")
+    _ends(applying, signal.SIGINT, shelf, f"while image {shelf.image('app')} is pulled")
 
 
 def test_services_that_want_the_same_image_pull_it_once(shelf: Shelf) -> None:

@@ -129,6 +129,19 @@ def test_beside_a_daemon_the_daemon_does_it(sandbox: Sandbox) -> None:
     assert sandbox.apply().out == "no changes\n" and ids(sandbox, "a") == after
 
 
+def test_what_else_the_daemon_holds_back_is_no_failure_of_a_restart(sandbox: Sandbox) -> None:
+    sandbox.namespace()
+    sandbox.service("a")
+    sandbox.service("b")
+    with running_daemon(sandbox) as daemon:
+        eventually(lambda: daemon.log.count("create: new service") == 2)
+        sandbox.service("b", command=["sh", "-c", "exit 3"], restart="no", healthcheck=READY)
+        eventually(lambda: "t/b: replace failed" in daemon.log)
+        before = ids(sandbox, "a")
+        said = sandbox.lb("restart", "t/a")
+        assert "held t/b: " in said.out and not ids(sandbox, "a") & before
+
+
 def test_a_restart_that_fails_is_taken_back_and_not_tried_again(sandbox: Sandbox) -> None:
     """What it needs has gone since it was started."""
     sandbox.namespace()

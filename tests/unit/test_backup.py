@@ -119,7 +119,8 @@ def test_a_backup_that_can_not_be_made_leaves_nothing(desk: Desk, tmp_path: Path
     assert not (tmp_path / "b.db").exists() and not desk.state.exists()
     desk.namespace()
     desk.apply()
-    assert "can't be used" in desk.lb("state", "backup", str(tmp_path / "none" / "b.db"), code=73).err
+    said = desk.lb("state", "backup", str(tmp_path / "none" / "b.db"), code=73).err
+    assert said.startswith(f"lb: {tmp_path}/none can't be used: No such file or directory: ")
     damaged = (desk.state / "state.db").read_bytes()
     (desk.state / "state.db").write_bytes(b"x" * len(damaged))
     desk.lb("state", "backup", str(tmp_path / "b.db"), code=73)
@@ -270,7 +271,7 @@ def test_removals_wait_after_a_restore_until_they_are_confirmed(lived: Desk, tmp
     before = len(lived.memory.containers())
     lived.service("a", env={"A": "b"})
     said = lived.apply(code=77)
-    assert "the state was restored from a backup" in said.err and "1 removals wait: demo/c" in said.err
+    assert "the state was restored from a backup" in said.err and "removals wait: demo/c" in said.err
     assert "replace service demo/a" in said.out  # everything else goes on
     (guard,) = lived.lb("plan", "-o", "json", code=77).json["guards"]
     assert (guard["kind"], guard["objects"]) == ("restored", ["demo/c"])

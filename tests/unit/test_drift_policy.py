@@ -35,7 +35,7 @@ HARM: dict[str, dict[str, Any]] = {
     "replica 1 was renamed to other": {"name": "other"},
     "replica 1 was disconnected from its network": {"networks": ()},
     "replica 1 is dead": {"state": "dead"},
-    "replica 1 memory was changed to 7": {
+    "replica 1 memory was changed to 7 bytes": {
         "projection": {"memory": 7, "mem_reservation": 0, "cpus": 0, "pids_limit": 0, "restart": "unless-stopped"},
     },
 }

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import EngineUnreachable
+from reconciler.runtimes.client import connect
 from reconciler.runtimes.endpoint import endpoint
 
 
@@ -22,3 +24,10 @@ def test_links_to_a_socket_are_one_endpoint(tmp_path: Path, monkeypatch: pytest.
 def test_an_address_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", "tcp://10.0.0.1:2375")
     assert endpoint() == "tcp://10.0.0.1:2375"
+
+
+def test_without_an_engine_the_system_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
+    with pytest.raises(EngineUnreachable) as caught:
+        connect()
+    assert caught.value.message == "no Docker Engine answers: No such file or directory"

@@ -238,9 +238,7 @@ def test_what_moves_to_another_host_is_removed_here_and_the_plan_says_so() -> No
     world = steady(make_service("a"), make_service("b"), make_service("c"))
     moved = world.drops(Ref("shop", "b"))
     text = World(_on(moved.desired, "nas1", {Ref("shop", "b")}), moved.recorded, moved.observed).text()
-    assert text == (
-        "host nas1\n- remove service shop/b (removal)\n    no longer for host nas1 (was in b.yaml)\n1 to remove"
-    )
+    assert text == ("host nas1\n- remove service shop/b\n    no longer for host nas1 (was in b.yaml)\n1 to remove")
 
 
 def test_a_mass_move_needs_a_confirmation_as_any_removal() -> None:

@@ -33,7 +33,7 @@ def test_it_is_a_source(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ".vscode/lb/manifest.json", ".vscode/lb/source.json",
     }  # fmt: skip
     assert all(f"+ My Shop/{file}\n" in out for file in tree(desk / "My Shop"))
-    assert out.endswith("next: lb plan My Shop, then lb apply My Shop\n")
+    assert out.endswith("next: lb plan 'My Shop', then lb apply 'My Shop'\n")
     desired = source.read(desk / "My Shop", variables={})
     assert desired.source == "my-shop" and not desired.problems
     assert set(desired.services) == {Ref("my-shop", "web")} and set(desired.namespaces) == {"my-shop"}
@@ -66,7 +66,7 @@ def test_the_editor_finds_the_schemas(desk: Path) -> None:
 def test_it_writes_over_nothing(desk: Path, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     (desk / "shop" / file).parent.mkdir(parents=True)
     (desk / "shop" / file).write_text("mine")
-    assert run(["init", "shop"]) == 64
+    assert run(["init", "shop"]) == 77
     assert capsys.readouterr().err == (
         f"lb: {desk}/shop/{file} is there already; nothing is written: choose another folder\n"
     )
@@ -117,7 +117,7 @@ def test_a_host_yaml_where_one_is_asked_for(desk: Path, profile: str, capsys: py
     assert [grant.services for grant in policy.grants] == ([("*",)] if profile == "homelab" else [])
     assert run(["validate", "shop", "--host-config", str(file)]) == 0
     before = tree(desk)
-    assert run(["init", "other", "--host-config", "lb/host.yaml"]) == 64
+    assert run(["init", "other", "--host-config", "lb/host.yaml"]) == 77
     assert "lb/host.yaml is there already; nothing is written" in capsys.readouterr().err and tree(desk) == before
 
 

@@ -294,7 +294,7 @@ def test_a_removal() -> None:
     same(
         steady(*map(make_service, "abcde")).drops(Ref("shop", "c")).text(),
         """
-        - remove service shop/c (removal)
+        - remove service shop/c
             no longer in the source (was in c.yaml)
         1 to remove
         """,
@@ -305,9 +305,9 @@ def test_a_source_that_is_taken_down() -> None:
     same(
         steady(make_service()).wants(down=True).drops(SHOP, WEB).text(),
         """
-        - remove service shop/web (removal)
+        - remove service shop/web
             the source is taken down (was in web.yaml)
-        - remove namespace shop (removal)
+        - remove namespace shop
             the source is taken down (was in shop.yaml)
         2 to remove
         """,
@@ -358,7 +358,7 @@ def test_removals_wait_while_something_cannot_be_read(given: dict[str, Any]) -> 
     world = steady(make_service("a"), make_service("b"), make_service("c")).drops(Ref("shop", "a"))
     world = world.wants(make_service("b", image=NEW_IMAGE), **given)
     decided = world.plan()
-    assert [g.message for g in decided.guards] == ["1 removals wait until every manifest can be read: shop/a"]
+    assert [g.message for g in decided.guards] == ["removals wait until every manifest can be read: shop/a"]
     assert [str(a.ref) for a in plan.allowed(decided).actions] == ["shop/b"]
 
 
@@ -512,7 +512,7 @@ def test_a_copy_of_a_container_of_ours_is_not_touched() -> None:
         ({"name": "x"}, "replica 1 was renamed to x"),
         (
             {"projection": {"memory": 7, "cpus": 0, "restart": "unless-stopped"}},
-            "replica 1 memory was changed to 7",
+            "replica 1 memory was changed to 7 bytes",
         ),
         ({"networks": ()}, "replica 1 was disconnected from its network"),
         ({"state": "dead"}, "replica 1 is dead"),

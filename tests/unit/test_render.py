@@ -82,13 +82,15 @@ def test_outcomes_show_what_failed_and_its_last_lines() -> None:
         Outcome(Ref("shop"), "create", "done"),
         Outcome(Ref("shop", "a"), "replace", "failed", "exit 3", 1, ("one", "two")),
         Outcome(Ref("shop", "b"), "create", "blocked", "waits for shop/a", 1),
+        Outcome(Ref("shop", "c"), "held", "held", "revision 2 failed", 1),
     ]
     assert render.outcomes_text(outcomes).splitlines() == [
         "failed: replace shop/a: exit 3",
         "    | one",
         "    | two",
         "blocked: create shop/b: waits for shop/a",
-        "1 done, 1 failed, 1 blocked",
+        "held shop/c: revision 2 failed",
+        "1 done, 1 failed, 1 blocked, 1 held",
     ]
 
 

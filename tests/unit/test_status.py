@@ -204,7 +204,7 @@ def seen_by(world: World) -> tuple[Any, Any]:
     [
         ({"name": "mine"}, "replica 1 was renamed to mine"),
         ({"networks": ()}, "replica 1 was disconnected from its network"),
-        ({"projection": {"memory": 5, "cpus": 0, "restart": "unless-stopped"}}, "replica 1 memory was changed to 5"),
+        ({"projection": {"memory": 5, "cpus": 0}}, "replica 1 memory was changed to 5 bytes"),
     ],
 )
 def test_drift_is_a_warning_while_all_are_ready(given: dict[str, Any], why: str) -> None:
