@@ -43,7 +43,7 @@ from ..runtime import (
     aliases,
     container_name,
 )
-from . import body, gate, surroundings
+from . import body, gate, resizing, surroundings
 from .calls import Calls
 from .work import Shared, Work
 
@@ -313,8 +313,7 @@ class _Run:
         intent = self.work.begin("update", container, number)
         with self.work.shared.slots:
             self._inspect(container)
-            self.calls.update(container, body.resources(self._service.spec))
-            seen = self.calls.inspect(container)
+            seen = resizing.resize(self.calls, container, self._service.spec)
         self.journal.end(intent, Effect.of(seen, seen.name, number))
 
     def _mutate(self, step: Step, container: str, call: Callable[[], None]) -> None:

@@ -18,6 +18,12 @@ FULL = os.environ.get("LB_CHAOS") == "full"
 REPORT = os.environ.get("LB_CHAOS_REPORT", "")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A part of the whole takes longer than any other test."""
+    for item in items if FULL else ():
+        item.add_marker(pytest.mark.timeout(1500))
+
+
 @pytest.fixture(scope="session")
 def folder() -> Iterator[Path]:
     """For states, in memory where that can be had: every commit waits for the disk."""

@@ -42,12 +42,13 @@ def staged(name: str, folder: Path, back: bool) -> tuple[Stage, tuple[Point, ...
 
 
 def combinations(scenario: Scenario, points: tuple[Point, ...], back: bool) -> list[tuple[Point, str]]:
-    """A copy made while the state is lost can't be told from the original: then adoption is refused, and rightly."""
+    """A copy made of what is not recorded, or not any more, can't be told from the original: then adoption is refused,
+    and rightly."""
     return [
         (point, fault)
         for point in points
         for fault in FAULTS[point.kind]
-        if not (scenario.lost and fault == "crash, copied")
+        if not (fault == "crash, copied" and (scenario.lost or (back and scenario.removes)))
         and (FULL or not back or fault in BACK.get(point.kind, ()))
     ]  # fmt: skip
 

@@ -47,13 +47,18 @@ def test_killed_in_the_middle(engine_of_its_own: tuple[OwnEngine, Sandbox, list[
         said, _ = apply.communicate(timeout=90)
         assert "Traceback" not in said and apply.returncode in (0, 1, 69), said
         engine.start(*flags)
-        eventually(partial(converged, sandbox, f"ROUND={i}", still), 60)
+        told: list[str] = []
+        try:
+            eventually(partial(converged, sandbox, f"ROUND={i}", still, told), 60)
+        except AssertionError as error:
+            raise AssertionError(f"round {i}: {error}; the last apply said:\n{told[-1]}") from error
     assert sandbox.apply().out == "no changes\n"
 
 
-def converged(sandbox: Sandbox, env: str, still: list[str]) -> bool:
+def converged(sandbox: Sandbox, env: str, still: list[str], told: list[str]) -> bool:
     """At the first apply, unless the engine is still busy bringing back what its death had ended."""
     applied = sandbox.apply(code=None)
+    told.append(applied.out + applied.err)
     assert "Traceback" not in applied.err
     found = sandbox.containers()
     wanted = [("still", 1), ("still", 2), *((n, k + 1) for n, count in SERVICES.items() for k in range(count))]

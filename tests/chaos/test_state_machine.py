@@ -266,11 +266,12 @@ class Life(RuleBasedStateMachine):
         assert not hook.broken, hook.broken
         self._check_removals(desired, hook)
         if cycle:
-            self._confirm(cycle, before)
+            self._confirm(cycle, {} if hook.landed else before)
         return cycle
 
     def _confirm(self, cycle: Any, before: dict[str, Any]) -> None:
-        """What a guard holds back is there as before; then the person says yes to exactly that."""
+        """What a guard holds back is there as before, unless the engine did something late; then the person says yes to
+        exactly that."""
         now = self.world.engine.raw()
         for guard in cycle.plan.guards:
             held = {key: row for key, row in before.items() if _ref(row) in guard.refs}

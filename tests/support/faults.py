@@ -89,6 +89,7 @@ class Hook:
     later: list[Act] = field(default_factory=list)  # calls that the engine will carry out when it gets round to it
     overtaken: list[tuple[str, Act]] = field(default_factory=list)  # just after the next process has done the same
     rival: list[tuple[str, Act]] = field(default_factory=list)  # what was overtaken in the process before
+    landed: int = 0  # of these
     stale: list[Lists] = field(default_factory=list)  # what the next look is shown instead
     open: dict[str, tuple[str, str]] = field(default_factory=dict)  # nonce → step and label of open intents
     broken: list[str] = field(default_factory=list)
@@ -114,6 +115,9 @@ class Hook:
         if (kind, what) == ("look", "images"):  # the last part of a look
             self.stale.clear()
             self.land()
+            if self.counts[kind, what] > 1:  # it went on without doing the same
+                self._land([act for _, act in self.rival])
+                self.rival = []
         return found
 
     def die(self) -> None:
@@ -136,6 +140,7 @@ class Hook:
         return Hook(self.engine, at, fault, stale=self.stale, later=later, rival=self.overtaken, **given)
 
     def _land(self, acts: list[Act]) -> None:
+        self.landed += len(acts)
         self.engine.late = True
         for act in acts:
             with contextlib.suppress(errors.EngineError):  # it says so, to nobody
@@ -355,9 +360,11 @@ def stale(hook: Hook, point: Point, act: Act, then: Fault = lambda hook, point, 
 def copied(hook: Hook, point: Point, act: Act) -> Any:
     """Died after the call; and somebody made a copy of every container there is, with all its labels."""
     act()
+    hook.dead = True
     for i, (key, raw) in enumerate(hook.engine.raw().items()):
         if key not in hook.copies:
-            hook.copies.add(hook.engine.plant(key, f"copy-{i}-of{raw['Name'].replace('/', '-')}"))
+            with contextlib.suppress(errors.NotFound):  # a call beside this one has just removed it
+                hook.copies.add(hook.engine.plant(key, f"copy-{i}-of{raw['Name'].replace('/', '-')}"))
     hook.die()
 
 

@@ -341,7 +341,10 @@ class Memory(Calls):
         return held
 
     def _resolve(self, container: str) -> _Held | None:
-        """As the engine does: by id, and where there is none, by name, which may be the id of one that is gone."""
+        """As the engine does: by id, and where there is none, by name, which may be the id of one that is gone. What is
+        done late was looked for in time."""
+        if self.late:
+            return self._containers.get(container)
         named = (held for held in self._containers.values() if held.raw["Name"] == f"/{container}")
         return self._containers.get(container) or next(named, None)
 
