@@ -15,9 +15,9 @@ def say(text: str) -> None:
 
 
 def confirm(question: str) -> None:
-    """Without a terminal there is nobody to ask: a command in a script needs --yes to remove."""
+    """Without a terminal there is nobody to ask: a command in a script needs --yes."""
     if not interactive():
-        raise click.UsageError("this removes objects and there is no terminal to ask: add --yes")
+        raise click.UsageError(f"there is no terminal to ask {question!r}: add --yes")
     click.confirm(question, abort=True, err=True)
 
 

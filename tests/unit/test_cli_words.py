@@ -85,3 +85,11 @@ def test_what_a_guard_holds_back_is_not_called_no_changes(desk: Desk) -> None:
         desk.remove(f"demo.{name}.yaml")
     assert desk.apply(code=77).out.endswith("2 to remove\nnothing was done\n")
     assert len(desk.memory.containers()) == 2
+
+
+def test_without_a_terminal_it_says_what_it_would_have_asked(desk: Desk) -> None:
+    desk.namespace()
+    desk.apply()
+    desk.lb("state", "backup", "state.db")
+    said = desk.lb("state", "restore", "state.db", code=64)
+    assert "there is no terminal to ask 'Replace the state in " in said.err and "add --yes" in said.err
