@@ -11,7 +11,7 @@ from ..model.observed import ContainerState, Health
 
 _NEVER = "0001-01-01T00:00:00Z"
 _SECOND = 1_000_000_000
-_LOST = re.compile(r"task [0-9a-f]{64}: already exists|^id already in use")
+_LOST = re.compile(r"task [0-9a-f]{64}: already exists|^id already in use|mkdir \S+/[0-9a-f]{64}: file exists")
 
 
 def container(raw: Mapping[str, Any]) -> Container:
@@ -61,8 +61,9 @@ def _unnamed(raw: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def lost(error: str) -> bool:
-    """dockerd was killed while it started the container: containerd has it running, dockerd does not know, and both
-    insist. Seen on 20.10; it can be removed, and what ran in it goes on until the host is restarted."""
+    """dockerd was killed while it started the container: containerd has it running, or a folder of it left, dockerd
+    does not know, and both insist. Seen on 20.10; it can be removed, and what ran in it goes on until the host is
+    restarted."""
     return bool(_LOST.search(error))
 
 

@@ -55,6 +55,22 @@ def test_killed_in_the_middle(engine_of_its_own: tuple[OwnEngine, Sandbox, list[
     assert sandbox.apply().out == "no changes\n"
 
 
+def test_what_can_not_be_started_any_more_is_made_anew(second_engine: OwnEngine, tmp_path: Path) -> None:
+    with contextlib.closing(second_engine.api) as api:
+        sandbox = sandbox_on(second_engine, api, tmp_path)
+        sandbox.namespace()
+        sandbox.service("a", replicas=2)
+        sandbox.apply()
+        lost, other = (c["Id"] for c in sandbox.containers("a"))
+        api.stop(lost, timeout=0)
+        second_engine.leave(lost)
+        sandbox.apply()
+        found = [c["Id"] for c in sandbox.containers("a") if c["State"]["Running"]]
+        assert other in found and lost not in found and len(found) == len(sandbox.containers()) == 2
+        assert sandbox.apply().out == "no changes\n"
+        sandbox.lb("down", "--yes")
+
+
 def converged(sandbox: Sandbox, env: str, still: list[str], told: list[str]) -> bool:
     """At the first apply, unless the engine is still busy bringing back what its death had ended."""
     applied = sandbox.apply(code=None)

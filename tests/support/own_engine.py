@@ -65,6 +65,10 @@ class OwnEngine:
             eventually(lambda: not _lives(int(pid.read_text())))
             pid.unlink()  # where nobody reaps it, the next dockerd would take it for alive
 
+    def leave(self, container: str) -> None:
+        """What a killed dockerd can leave of a start: from then on containerd refuses to start this container."""
+        (self._folder / "exec-root/containerd/daemon/io.containerd.runtime.v2.task/moby" / container).mkdir()
+
     def _answers(self) -> bool:
         assert self._daemon and self._daemon.poll() is None, (self._folder / "dockerd.log").read_text()[-2000:]
         try:
