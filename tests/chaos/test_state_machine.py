@@ -147,6 +147,8 @@ class Life(RuleBasedStateMachine):
             self.loose.add(ref)
         if harm in ("remove", "update") and (self._bad(ref) or ref in self.corrupt):
             self.loose.add(ref)  # it can't be mended without the spec of the good revision
+        if harm == "update" and key not in self._recorded():
+            self.loose.add(ref)  # the process that made it died before it had noted how: this counts as how
         running = ours[key]["State"]["Status"] == "running"
         match harm:
             case "stop":
@@ -311,6 +313,10 @@ class Life(RuleBasedStateMachine):
         if wanted is None or (wanted.spec.command or ())[0] != "exit":
             return False
         return wanted.spec.replicas >= int((wanted.spec.command or ())[2])
+
+    def _recorded(self) -> set[str]:
+        with contextlib.closing(Store.open(self.world.state, self._now)) as store:
+            return {row.id for service in store.recorded().services.values() for row in service.containers}
 
     def _ours(self) -> dict[str, Any]:
         return {key: row for key, row in self.world.engine.raw().items() if key not in self.foreign}
