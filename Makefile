@@ -39,11 +39,13 @@ demo-down: venv ## remove what "make demo" made
 test: venv ## lint, types and all tests; needs a Docker Engine, or root on Debian to get one
 	scripts/engine up
 	scripts/registry >/dev/null
+	scripts/signing
 	@$(MAKE) --no-print-directory lint types
 	@LB_TEST_IMAGES=$$(scripts/images provide lb.local/); export LB_TEST_IMAGES; \
 	set -x; .venv/bin/pytest --numprocesses=2 --dist=loadgroup $(ARGS)
 
 test-unit: lint types ## lint, types and the tests that need no engine
+	scripts/signing
 	.venv/bin/pytest -m "not engine" --ignore=tests/e2e $(ARGS)
 	@echo "left out: the tests against an engine in tests/contract, tests/chaos and tests/e2e; \"make test\" runs all"
 

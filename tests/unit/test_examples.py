@@ -45,7 +45,8 @@ def test_every_command_has_an_example(name: str, command: click.Command) -> None
 def test_help_shows_a_line_an_example() -> None:
     """Each command's, and that of `lb` itself."""
     for command in (lb, *(found for _, found in commands(lb))):
-        shown = command.get_help(click.Context(command, info_name="lb", terminal_width=200))
+        told = lb.context_settings  # a command keeps the help option that it was asked for first
+        shown = command.get_help(click.Context(command, info_name="lb", terminal_width=200, **told))
         lines = [line.strip() for line in shown.splitlines()]
         assert [line.partition("  ")[0].partition(" > ")[0] for line in lines if line.startswith("lb ")] == examples(
             command
