@@ -113,6 +113,9 @@ class Repository:
         signers = self._remote.signers
         if not Path(signers).is_file():
             raise RemoteError(f"{signers}, the file of allowed signers, is not there", kind="signers")
+        if not shutil.which("ssh-keygen"):
+            what = "there is no ssh-keygen here, with which git checks signatures"
+            raise RemoteError(what, hint="install it: Debian's package is openssh-client", kind="signers")
         config = {
             "gpg.format": "ssh",
             "gpg.ssh.allowedSignersFile": signers,

@@ -359,6 +359,18 @@ def test_signers_that_are_not_there_let_nothing_pass(signed: Upstream, tmp_path:
     assert not signed.current.exists()
 
 
+def test_without_ssh_keygen_nothing_passes(signed: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    signed.write("a.yaml", "2", *signing(tmp_path / "ann"))
+    found = shutil.which("git")
+    assert found
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(found)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(RemoteError, match="there is no ssh-keygen here"):
+        signed.fetch()
+    assert not signed.current.exists()
+
+
 # --- again and again
 
 
