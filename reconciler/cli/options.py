@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -150,7 +151,10 @@ class Asked:
     def read(self, *, with_secrets: bool = True) -> Desired:
         """What it says to this host, as far as this host lets it be. `with_secrets` False does not look for the host's
         secrets: a check may run where they are not."""
-        return hosts.judge(self.view(self.outside.host), this_host(), with_secrets=with_secrets)
+        desired = self.view(self.outside.host)
+        for line in _unused(self.outside.settings, desired):
+            say(line)
+        return hosts.judge(desired, this_host(), with_secrets=with_secrets)
 
     def view(self, host: str) -> Desired:
         """What it says to any host, whatever that host allows."""
@@ -207,6 +211,19 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: write --set NAME=VALUE")
         found[name] = value
     return found
+
+
+def _unused(settings: Sequence[str], desired: Desired) -> list[str]:
+    """A line for each `--set` that changes nothing: mistyped, it leaves the variable that is meant at its default."""
+    if not desired.complete:
+        return []
+    given = variables(settings)
+    near = {name: difflib.get_close_matches(name, desired.variables - given.keys(), 1) for name in given}
+    return [
+        f"--set {name}: no manifest uses ${{{name}}}" + (f"; did you mean {near[name][0]}?" if near[name] else "")
+        for name in given
+        if name not in desired.variables
+    ]
 
 
 def _of_host(path: Path, host: Host) -> dict[str, str]:

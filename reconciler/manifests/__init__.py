@@ -22,7 +22,7 @@ from .hosts import variables as host_variables
 from .lb_yaml import Settings, drift, settings
 from .maker import Around, Texts, Trees, no_texts
 from .reading import MAX_BYTES, Document, Path, read, write
-from .variables import resolve, used
+from .variables import names, resolve, used
 from .written import again, authored, documents, templated, written
 
 __all__ = ["MAX_BYTES", "Page", "Settings", "Texts", "Trees", "Unable", "again", "appended", "assemble", "documents",
@@ -39,7 +39,8 @@ _NAMING: set[Path] = {("kind",), ("meta", "name"), ("meta", "namespace")}
 @dataclass(frozen=True, slots=True)
 class Statement:
     """What one document says. `object` is None where it has a problem, `ref` where not even that can be told; where it
-    is not `clear`, it may be about one that we know. `hosts` are those that its own `meta` names."""
+    is not `clear`, it may be about one that we know. `hosts` are those that its own `meta` names, `variables` the names
+    of those that it uses."""
 
     ref: Ref | None
     named_at: Place
@@ -47,6 +48,7 @@ class Statement:
     problems: tuple[Problem, ...]
     clear: bool = True
     hosts: tuple[str, ...] | None = None
+    variables: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def assemble(
         host=host or "",
         elsewhere=frozenset(whole.elsewhere.keys() - whole.mentioned.keys()),
         drift=settings.drift,
+        variables=frozenset().union(*(statement.variables for statement in said)),
     )
 
 
@@ -240,7 +243,7 @@ class _Reader:
         if any(problem.path.startswith(dotted(_HOSTS)) for problem in found):
             named = hosts.EVERY
         found = [templates.told(problem, spec) for problem in found]
-        return Statement(ref, document.at(("meta", "name")), said, tuple(found), clear, named)
+        return Statement(ref, document.at(("meta", "name")), said, tuple(found), clear, named, names(document.value))
 
     def _object(self, document: Document, value: Any, ref: Ref) -> tuple[Namespace | Service | None, list[Problem]]:
         said: Namespace | Service | None

@@ -35,8 +35,12 @@ def uses_variables(written: Any) -> bool:
 
 def used(written: Any, values: Mapping[str, str]) -> frozenset[str]:
     """The values of the variables that stand in it; what a default says is written, and so not among them."""
-    names = (found["name"] for found in map(_NAME.match, _insides(written)) if found)
-    return frozenset(values[name] for name in names if name in values)
+    return frozenset(values[name] for name in names(written) if name in values)
+
+
+def names(written: Any) -> frozenset[str]:
+    """Of the variables that stand in it."""
+    return frozenset(found["name"] for found in map(_NAME.match, _insides(written)) if found)
 
 
 def _insides(written: Any) -> Iterator[str]:

@@ -248,7 +248,8 @@ class Desired:
     `root` is where it lies; `named` the same as it was named: a link that leads there may lead elsewhere later.
     `host` is this host's name, "" where it has none; `elsewhere` are the objects that are for other hosts only.
     `remake` gives a service as a revision of it was, as far as that can still be had: at least as it was written, with
-    the variables and files of now. Copies of files with the digests `spared` may be wanted again.
+    the variables and files of now. Copies of files with the digests `spared` may be wanted again. `variables` are the
+    names of those that its manifests use, for this host or another.
     """
 
     source: str
@@ -269,3 +270,4 @@ class Desired:
     named: str = ""
     remake: Callable[[Revision], Service | None] = field(default=_gone, compare=False, repr=False)
     spared: frozenset[str] = field(default=frozenset(), compare=False)
+    variables: frozenset[str] = field(default=frozenset(), compare=False)

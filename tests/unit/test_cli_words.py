@@ -51,6 +51,18 @@ def test_one_is_not_many(desk: Desk) -> None:
     assert desk.lb("validate").out == "2 objects are valid\n"
 
 
+def test_a_variable_that_nothing_uses_is_told(desk: Desk) -> None:
+    """Mistyped, it leaves the one that is meant at its default."""
+    desk.namespace()
+    desk.service("web", image="app:${TAG:-1}")
+    assert desk.lb("validate", "--set", "TAG=2").err == ""
+    assert desk.lb("validate", "--set", "TAGS=2").err == "lb: --set TAGS: no manifest uses ${TAGS}; did you mean TAG?\n"
+    assert desk.lb("validate", "--set", "X=2").err == "lb: --set X: no manifest uses ${X}\n"
+    assert desk.lb("plan", "--set", "TAGS=2", "-o", "json").json["actions"]  # beside it, not in it
+    (desk.folder / "bad.yaml").write_text("a: [\n")
+    assert "--set" not in desk.lb("validate", "--set", "X=2", code=65).err, "it may be used where nothing can be read"
+
+
 def test_drift_is_shown_alike_wherever_one_looks(desk: Desk) -> None:
     """Also where all replicas are ready."""
     desk.namespace()
