@@ -163,9 +163,10 @@ def _sign(handle: int, command: str) -> int:
 def _locked(holder: dict[str, Any]) -> LockedError:
     if "pid" not in holder:
         return LockedError("another process is changing this engine", hint="try again when it is done")
+    since = holder.get("since")
     return LockedError(
         f"pid {holder['pid']} (`{holder.get('command', '?')}`) has been changing this engine "
-        f"since {holder['since'][:19] + 'Z' if 'since' in holder else '?'}",
+        f"since {since[:19] + 'Z' if isinstance(since, str) else '?'}",
         hint="try again when it is done",
     )
 

@@ -14,7 +14,6 @@ from ..model import (
     Container,
     Observed,
     Recorded,
-    RecordedContainer,
     RecordedNamespace,
     RecordedService,
     Revision,
@@ -109,27 +108,28 @@ def _replicas(service: RecordedService, numbers: Mapping[str, int], sight: Sight
     seen = {c.id: c for c in sight.observed.containers} if sight.observed else {}
     table = [["NAME", "ID", "STATE", "HEALTH", "REVISION", "STARTED", "RESTARTS", "PORTS"]]
     for row in service.containers:
-        number = str(numbers.get(row.revision, "?"))
-        found = seen.get(row.id)
-        error = status.engine_error(service, row, found) if found and found.error else ""
-        table.append(_replica(row, found, (number, error), sight))
+        found, number = seen.get(row.id), str(numbers.get(row.revision, "?"))
+        if found is None:
+            word = "gone" if sight.observed else "unknown"
+            table.append([row.name, row.id[:12], word, "-", number, "-", "-", ""])
+            continue
+        error = status.engine_error(service, row, found) if found.error else ""  # as far as it may be shown
+        table.append([
+            found.name, row.id[:12], _state(found, error), found.health.replace("none", "-"), number,
+            age(found.started, sight.now), str(found.restarts), _published(found),
+        ])  # fmt: skip
     return table
 
 
-def _replica(row: RecordedContainer, seen: Container | None, known: tuple[str, str], sight: Sight) -> list[str]:
-    """`known` is its revision's number, and the engine's error as far as it may be shown."""
-    number, error = known
-    if seen is None:
-        return [row.name, row.id[:12], "gone" if sight.observed else "unknown", "-", number, "-", "-", ""]
+def _state(seen: Container, error: str) -> str:
     state = f"{seen.state} ({seen.exit_code})" if seen.state in ("exited", "restarting", "dead") else seen.state
-    state += f": {error}" if error else ""
-    ports = ",".join(
+    return f"{state}: {error}" if error else state
+
+
+def _published(seen: Container) -> str:
+    return ",".join(
         f"{p.host_ip or '0.0.0.0'}:{p.external}->{p.internal}/{p.protocol}" for p in seen.ports if p.external
     )
-    started = age(seen.started, sight.now)
-    return [
-        seen.name, row.id[:12], state, seen.health.replace("none", "-"), number, started, str(seen.restarts), ports,
-    ]  # fmt: skip
 
 
 def _summary(service: RecordedService, sight: Sight) -> list[str]:

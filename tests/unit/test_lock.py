@@ -62,6 +62,15 @@ def test_the_second_process_learns_at_once_who_holds_it(tmp_path: Path, hold: Ca
     assert time.monotonic() - before < 1
 
 
+@pytest.mark.parametrize("since", ["", ', "since": null', ', "since": 5'])
+def test_what_its_file_does_not_say_is_not_known(tmp_path: Path, hold: Callable[[], Holder], since: str) -> None:
+    hold()
+    (file,) = tmp_path.glob("*.lock")
+    file.write_text(f'{{"pid": 5{since}}}')
+    with pytest.raises(LockedError, match=r"^pid 5 \(`\?`\) has been changing this engine since \?"):
+        Lock.acquire("engine", "lb apply y", tmp_path)
+
+
 def test_other_engines_are_not_held_up(tmp_path: Path, hold: Callable[[], Holder]) -> None:
     hold()
     with Lock.acquire("another engine", "lb apply y", tmp_path) as lock:
