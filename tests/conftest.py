@@ -27,6 +27,8 @@ BUSYBOX = f"{IMAGES}busybox:1.35"
 # Groups of tests, each for one worker. The first engine is the one that answers; the others are started by the worker,
 # and what is published there can't be reached.
 FIRST, SECOND, THIRD = "the engine", "the second engine", "the third engine"
+# For what ends by itself: seen once while it still runs, it would be ready.
+ENDS: dict[str, Any] = {"restart": "no", "update": {"min_ready": "1s"}}
 SOCKET = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
 
 

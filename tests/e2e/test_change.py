@@ -137,6 +137,7 @@ def test_a_failed_deploy_leaves_the_old_replicas(sandbox: Sandbox, order: str) -
     sandbox.service("a", replicas=2, update=update)
     sandbox.apply()
     before = {c["Id"] for c in sandbox.containers("a")}
+    update["min_ready"] = "1s"  # seen once while it still runs, it would be ready
     sandbox.service("a", replicas=2, update=update, command=["sh", "-c", "echo broken; exit 3"], restart="no")
     result = sandbox.apply(code=1)
     assert "exit 3" in result.out and "| broken" in result.out

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import THIRD, Sandbox
+from tests.conftest import ENDS, THIRD, Sandbox
 
 pytestmark = pytest.mark.xdist_group(THIRD)
 
@@ -33,7 +33,7 @@ def test_a_failed_migration_keeps_its_dependent_as_it_is(sandbox: Sandbox) -> No
     sandbox.service("web", depends_on={"migrate": {"condition": "completed"}})
     sandbox.apply()
     before = sandbox.one("web")["Id"]
-    sandbox.service("migrate", command=["sh", "-c", "exit 4"], restart="no")
+    sandbox.service("migrate", command=["sh", "-c", "exit 4"], **ENDS)
     sandbox.service("web", depends_on={"migrate": {"condition": "completed"}}, env={"A": "b"})
     result = sandbox.apply(code=1)
     assert "blocked: replace t/web: waits for t/migrate" in result.out and "exit 4" in result.out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import BUSYBOX, IMAGES, Sandbox
+from tests.conftest import BUSYBOX, ENDS, IMAGES, Sandbox
 
 MIB = 1024 * 1024
 NOFILE = {"Name": "nofile", "Soft": 100, "Hard": 200}
@@ -166,7 +166,7 @@ def parse(text: str) -> float:
 
 def test_a_failed_dependency_blocks_only_its_dependents(sandbox: Sandbox) -> None:
     sandbox.namespace()
-    sandbox.service("bad", command="sh -c 'exit 4'", restart="no")
+    sandbox.service("bad", command="sh -c 'exit 4'", **ENDS)
     sandbox.service("needs", depends_on={"bad": {"condition": "healthy"}})
     sandbox.service("free")
     result = sandbox.apply(code=1)

@@ -8,7 +8,7 @@ import threading
 
 from reconciler.model import Ref, Revision
 from reconciler.store import Store
-from tests.conftest import BUSYBOX, SOCKET, Sandbox
+from tests.conftest import BUSYBOX, ENDS, SOCKET, Sandbox
 from tests.e2e.registries import Shelf, shelf
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
@@ -134,7 +134,7 @@ def test_a_new_digest_that_fails_is_held_until_there_is_another(shelf: Shelf) ->
     sandbox = shelf.sandbox
     good = shelf.push("app", mark="good")
     command = ["sh", "-c", "grep -q bad /mark && exit 3; exec sleep 100000"]
-    sandbox.service("a", image=shelf.image("app"), pull_policy="always", command=command, restart="no")
+    sandbox.service("a", image=shelf.image("app"), pull_policy="always", command=command, **ENDS)
     sandbox.apply()
     shelf.push("app", mark="bad")
     assert "failed: replace t/a" in sandbox.apply(code=1).out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import THIRD, Sandbox
+from tests.conftest import ENDS, THIRD, Sandbox
 from tests.e2e.test_more_fields import inside
 from tests.support.daemon import running_daemon
 from tests.support.eventually import eventually
@@ -144,7 +144,7 @@ def test_it_is_shown_nowhere(sandbox: Sandbox, vault: Path) -> None:
     shown = [sandbox.lb("plan", "-o", form) for form in ("text", "json")]
     shown.append(sandbox.apply("-o", "json"))
     put(vault, "password", f"{CANARY}-new")
-    sandbox.service("a", secrets=["password"], command="sh -c 'exit 3'", restart="no")
+    sandbox.service("a", secrets=["password"], command="sh -c 'exit 3'", **ENDS)
     shown += [sandbox.lb("plan", "-o", form) for form in ("text", "json")]
     shown.append(sandbox.apply(code=1))
     for command in (
