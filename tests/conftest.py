@@ -62,9 +62,11 @@ class Sandbox:
     def write(self, file: str, text: str) -> None:
         path = self.source / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = self.folder / "being-written"  # put in place at once: a daemon that watches never sees half of it
-        whole.write_text(textwrap.dedent(text))
-        whole.replace(path)
+        self._put(path, textwrap.dedent(text))
+
+    def set_host(self, text: str) -> None:
+        """This host's settings."""
+        self._put(self.host, text)
 
     def namespace(self, name: str = "t", **meta: Any) -> None:
         self._dump(f"{name}.yaml", "Namespace", {"name": name, **meta})
@@ -117,6 +119,12 @@ class Sandbox:
     def running(self) -> dict[str, tuple[str, str]]:
         """Name → (id, start time): what must not change where nothing was asked for."""
         return {c["Name"]: (c["Id"], c["State"]["StartedAt"]) for c in self.containers()}
+
+    def _put(self, path: Path, text: str) -> None:
+        """In place at once: a daemon never sees half of it."""
+        whole = self.folder / "being-written"
+        whole.write_text(text)
+        whole.replace(path)
 
     def _dump(self, file: str, kind: str, meta: dict[str, Any], spec: dict[str, Any] | None = None) -> None:
         document = {"apiVersion": "lb/v1", "kind": kind, "meta": meta, **({"spec": spec} if spec else {})}

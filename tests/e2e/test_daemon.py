@@ -313,7 +313,7 @@ def test_the_host_s_settings_are_read_again_and_what_fails_is_told(sandbox: Sand
     tell = {"command": ["sh", "-c", f"cat >>'{told}'"]}
 
     def says(**settings: Any) -> None:
-        sandbox.host.write_text(json.dumps({"notify": [tell], **settings}))
+        sandbox.set_host(json.dumps({"notify": [tell], **settings}))
 
     def events() -> list[tuple[str, str]]:
         found = [json.loads(line) for line in told.read_text().splitlines()] if told.exists() else []
@@ -328,7 +328,7 @@ def test_the_host_s_settings_are_read_again_and_what_fails_is_told(sandbox: Sand
         assert not sandbox.containers("a") and "NET_ADMIN is denied" in daemon.log
         listed = json.loads(sandbox.host.read_text())["sources"]
 
-        sandbox.host.write_text("policy: nonsense\n")
+        sandbox.set_host("policy: nonsense\n")
         daemon.process.send_signal(signal.SIGHUP)
         eventually(lambda: events()[1:] == [("failed", "host.yaml")])
         assert "what was read before holds" in daemon.log
