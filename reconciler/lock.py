@@ -61,7 +61,7 @@ def holder(name: str, directory: Path | None = None) -> Holder | None:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given: whoever is named there has died
         return None
     except BlockingIOError:
-        return Holder(found["pid"], str(found.get("command", "?")), str(found.get("since", "?")))
+        return _named(found)
     finally:
         os.close(handle)
 
@@ -163,12 +163,18 @@ def _sign(handle: int, command: str) -> int:
 def _locked(holder: dict[str, Any]) -> LockedError:
     if "pid" not in holder:
         return LockedError("another process is changing this engine", hint="try again when it is done")
-    since = holder.get("since")
+    named = _named(holder)
     return LockedError(
-        f"pid {holder['pid']} (`{holder.get('command', '?')}`) has been changing this engine "
-        f"since {since[:19] + 'Z' if isinstance(since, str) else '?'}",
+        f"pid {named.pid} (`{named.command}`) has been changing this engine "
+        f"since {named.since if named.since == '?' else named.since[:19] + 'Z'}",
         hint="try again when it is done",
     )
+
+
+def _named(found: dict[str, Any]) -> Holder:
+    """Whom a lock's file names; what it does not say of them is ?."""
+    since = found.get("since")
+    return Holder(found["pid"], str(found.get("command", "?")), since if isinstance(since, str) else "?")
 
 
 def _stands_at(path: Path, handle: int) -> bool:

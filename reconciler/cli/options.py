@@ -7,7 +7,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,17 +213,13 @@ def variables(settings: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _unused(settings: Sequence[str], desired: Desired) -> list[str]:
+def _unused(settings: Sequence[str], desired: Desired) -> Iterator[str]:
     """A line for each `--set` that changes nothing: mistyped, it leaves the variable that is meant at its default."""
-    if not desired.complete:
-        return []
     given = variables(settings)
-    near = {name: difflib.get_close_matches(name, desired.variables - given.keys(), 1) for name in given}
-    return [
-        f"--set {name}: no manifest uses ${{{name}}}" + (f"; did you mean {near[name][0]}?" if near[name] else "")
-        for name in given
-        if name not in desired.variables
-    ]
+    for name in given if desired.complete else ():
+        if name not in desired.variables:
+            near = difflib.get_close_matches(name, desired.variables - given.keys(), 1)
+            yield f"--set {name}: no manifest uses ${{{name}}}" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _of_host(path: Path, host: Host) -> dict[str, str]:
